@@ -1,0 +1,29 @@
+//! Sans-I/O load balancing: endpoints, health, candidates, policies, decisions with exact propensities.
+//!
+//! A [`Balancer`] is the state of one pool on one core. It opens no socket and reads no clock: the proxy, the
+//! simulator and the tests drive the same code with their own time and randomness.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`balancer`] | the entry: `decide`, `finish`, `report` |
+//! | [`endpoint`] | an address in a pool, its in-flight counters |
+//! | [`health`] | passive ejection, panic mode |
+//! | [`policy`] | the closed set of policies |
+//! | [`candidates`], [`rif_guard`], [`explore`], [`correction`] | the parts of the predictive rule |
+//! | [`decision`] | what was decided, among whom, with which probability, and why |
+
+pub mod balancer;
+pub mod candidates;
+pub mod correction;
+pub mod decision;
+pub mod endpoint;
+pub mod explore;
+pub mod health;
+pub mod policy;
+mod propensity;
+pub mod rif_guard;
+
+pub use balancer::{Balancer, BalancerOptions};
+pub use decision::{Decision, NoEndpoint, Reason};
+pub use endpoint::{Endpoint, EndpointSpec, InFlightToken};
+pub use policy::PolicyKind;

@@ -1,0 +1,91 @@
+//! Exact propensities: the probability of each candidate under the policy, given what it saw.
+
+use tailcast_features::log::LoggedCandidate;
+
+/// Equal shares among the candidates that `is_best` accepts, zero for the others; all where it accepts none.
+pub(crate) fn uniform_where(candidates: &mut [LoggedCandidate], is_best: impl Fn(&LoggedCandidate) -> bool) {
+    let best = candidates.iter().filter(|candidate| is_best(candidate)).count();
+    let all = best == 0;
+    let share = 1.0 / if all { candidates.len().max(1) } else { best } as f32;
+    for candidate in candidates {
+        candidate.propensity = if all || is_best(candidate) { share } else { 0.0 };
+    }
+}
+
+/// Mixes in uniform exploration over the candidates that `is_open` accepts: p ← (1 − ε)·p + ε/k.
+pub(crate) fn mix_uniform(
+    candidates: &mut [LoggedCandidate],
+    epsilon: f32,
+    is_open: impl Fn(usize) -> bool,
+) {
+    let open = (0..candidates.len()).filter(|i| is_open(*i)).count();
+    if open == 0 {
+        return;
+    }
+    for (i, candidate) in candidates.iter_mut().enumerate() {
+        let explored = if is_open(i) { epsilon / open as f32 } else { 0.0 };
+        candidate.propensity = (1.0 - epsilon) * candidate.propensity + explored;
+    }
+}
+
+/// The lower score of two different uniform draws, ties by a fair coin: among n candidates, one that beats w and
+/// ties with t others is chosen with probability (w + t/2) / C(n, 2).
+pub(crate) fn two_choices(candidates: &mut [LoggedCandidate]) {
+    let n = candidates.len();
+    if n < 2 {
+        candidates.iter_mut().for_each(|candidate| candidate.propensity = 1.0);
+        return;
+    }
+    let pairs = (n * (n - 1) / 2) as f32;
+    for i in 0..n {
+        let mut wins = 0.0f32;
+        for j in 0..n {
+            if i != j && candidates[i].score < candidates[j].score {
+                wins += 1.0;
+            } else if i != j && candidates[i].score == candidates[j].score {
+                wins += 0.5;
+            }
+        }
+        candidates[i].propensity = wins / pairs;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn candidates(scores: &[u8]) -> Vec<LoggedCandidate> {
+        scores
+            .iter()
+            .enumerate()
+            .map(|(i, score)| LoggedCandidate { endpoint: i as u64, propensity: 0.0, score: f32::from(*score) })
+            .collect()
+    }
+
+    fn sum(candidates: &[LoggedCandidate]) -> f32 {
+        candidates.iter().map(|candidate| candidate.propensity).sum()
+    }
+
+    #[test]
+    fn the_worst_of_two_choices_is_never_chosen_and_the_best_most_often() {
+        let mut all = candidates(&[1, 2, 3]);
+        two_choices(&mut all);
+        let propensities: Vec<f32> = all.iter().map(|candidate| candidate.propensity).collect();
+        assert_eq!(propensities, vec![2.0 / 3.0, 1.0 / 3.0, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn propensities_sum_to_one(scores in prop::collection::vec(0u8..6, 1..40), epsilon in 0.0f32..1.0) {
+            let mut all = candidates(&scores);
+            two_choices(&mut all);
+            prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
+            let least = f32::from(*scores.iter().min().unwrap_or(&0));
+            uniform_where(&mut all, |candidate| candidate.score <= least);
+            prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
+            mix_uniform(&mut all, epsilon, |i| i % 2 == 0);
+            prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
+        }
+    }
+}
