@@ -4,6 +4,7 @@
 //! average over tens of thousands of requests and miss a brown-out; count alone would let an idle pair trust
 //! yesterday. linkerd's peak-EWMA shows the first half; the cap is the second.
 
+use crate::approx::exp2;
 use crate::tick::Tick;
 
 /// A decayed mean with its evidence.
@@ -38,7 +39,7 @@ impl DecayedMean {
     /// The evidence left, in requests.
     pub fn weight(&self, now: Tick, memory: Memory) -> f32 {
         let age = now.secs_since(self.at);
-        if age <= 0.0 { self.weight } else { self.weight * (-age / memory.half_life_secs).exp2() }
+        if age <= 0.0 { self.weight } else { self.weight * exp2(-age / memory.half_life_secs) }
     }
 
     /// The mean, or NaN before the first value.
@@ -123,7 +124,7 @@ impl DecayedRate {
     }
 
     fn decayed(&self, now: Tick) -> f32 {
-        self.count * (-now.secs_since(self.at) / RATE_HALF_LIFE_SECS).exp2()
+        self.count * exp2(-now.secs_since(self.at) / RATE_HALF_LIFE_SECS)
     }
 
     /// Events a second: a decayed count over the mean life of an event, which is half-life / ln 2.

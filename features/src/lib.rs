@@ -11,8 +11,10 @@
 //! | [`log`] | the log: one row a request, to and from Arrow |
 //! | [`outcome`] | how a request ended, and what of it is evidence of latency |
 //! | [`route`] | raw path to route template |
+//! | [`approx`] | logarithm and power of two, inlined |
 //! | [`decay`], [`table`], [`hash`], [`tick`] | decayed statistics, the bounded table, the stable hash, time |
 
+pub mod approx;
 pub mod decay;
 pub mod hash;
 pub mod log;

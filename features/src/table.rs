@@ -63,9 +63,7 @@ impl<V: Default + Clone> Table<V> {
                 self.touched[slot] = now;
                 return &mut self.values[slot];
             }
-            if self.keys[victim] != EMPTY
-                && (self.keys[slot] == EMPTY || self.touched[slot] < self.touched[victim])
-            {
+            if self.keys[victim] != EMPTY && (self.keys[slot] == EMPTY || self.touched[slot] < self.touched[victim]) {
                 victim = slot;
             }
         }

@@ -68,42 +68,43 @@ fn list(name: &str, item: DataType, nullable: bool) -> Field {
     Field::new(name, DataType::List(Arc::new(Field::new("item", item, true))), nullable)
 }
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let required = |name: &str, kind: DataType| Field::new(name, kind, false);
-    let mut fields = vec![
-        required(column::ARRIVAL, DataType::Int64),
-        required(column::REQUEST_ID, DataType::UInt64),
-        required(column::POOL, DataType::Utf8),
-        required(column::TENANT, DataType::Utf8),
-        required(column::ROUTE, DataType::Utf8),
-        required(column::METHOD, DataType::Utf8),
-        required(column::POLICY, DataType::Utf8),
-        required(column::REASON, DataType::Utf8),
-        required(column::MODEL, DataType::Utf8),
-        required(column::ENDPOINT, DataType::Utf8),
-        required(column::PROPENSITY, DataType::Float32),
-        required(column::EPSILON, DataType::Float32),
-        list(column::CANDIDATES, DataType::UInt64, false),
-        list(column::CANDIDATE_PROPENSITIES, DataType::Float32, false),
-        list(column::CANDIDATE_SCORES, DataType::Float32, false),
-        list(column::CANDIDATE_FEATURES, DataType::Float32, true),
-        required(column::OUTCOME, DataType::Utf8),
-        required(column::STATUS, DataType::UInt16),
-        required(column::LATENCY, DataType::UInt64),
-        required(column::FIRST_BYTE, DataType::UInt64),
-        required(column::REQUEST_BYTES, DataType::UInt64),
-        required(column::RESPONSE_BYTES, DataType::UInt64),
-        required(column::ATTEMPTS, DataType::UInt8),
-    ];
-    fields.extend(FEATURES.iter().map(|feature| {
-        Field::new(format!("{}{}", column::FEATURE_PREFIX, feature.name), DataType::Float32, false)
-    }));
-    let metadata = HashMap::from([
-        (column::META_SCHEMA_HASH.to_owned(), format!("{:016x}", schema_hash())),
-        (column::META_LOG_VERSION.to_owned(), LOG_VERSION.to_string()),
-    ]);
-    Arc::new(Schema::new_with_metadata(fields, metadata))
-});
+static SCHEMA: LazyLock<SchemaRef> =
+    LazyLock::new(|| {
+        let required = |name: &str, kind: DataType| Field::new(name, kind, false);
+        let mut fields = vec![
+            required(column::ARRIVAL, DataType::Int64),
+            required(column::REQUEST_ID, DataType::UInt64),
+            required(column::POOL, DataType::Utf8),
+            required(column::TENANT, DataType::Utf8),
+            required(column::ROUTE, DataType::Utf8),
+            required(column::METHOD, DataType::Utf8),
+            required(column::POLICY, DataType::Utf8),
+            required(column::REASON, DataType::Utf8),
+            required(column::MODEL, DataType::Utf8),
+            required(column::ENDPOINT, DataType::Utf8),
+            required(column::PROPENSITY, DataType::Float32),
+            required(column::EPSILON, DataType::Float32),
+            list(column::CANDIDATES, DataType::UInt64, false),
+            list(column::CANDIDATE_PROPENSITIES, DataType::Float32, false),
+            list(column::CANDIDATE_SCORES, DataType::Float32, false),
+            list(column::CANDIDATE_FEATURES, DataType::Float32, true),
+            required(column::OUTCOME, DataType::Utf8),
+            required(column::STATUS, DataType::UInt16),
+            required(column::LATENCY, DataType::UInt64),
+            required(column::FIRST_BYTE, DataType::UInt64),
+            required(column::REQUEST_BYTES, DataType::UInt64),
+            required(column::RESPONSE_BYTES, DataType::UInt64),
+            required(column::ATTEMPTS, DataType::UInt8),
+        ];
+        fields.extend(FEATURES.iter().map(|feature| {
+            Field::new(format!("{}{}", column::FEATURE_PREFIX, feature.name), DataType::Float32, false)
+        }));
+        let metadata = HashMap::from([
+            (column::META_SCHEMA_HASH.to_owned(), format!("{:016x}", schema_hash())),
+            (column::META_LOG_VERSION.to_owned(), LOG_VERSION.to_string()),
+        ]);
+        Arc::new(Schema::new_with_metadata(fields, metadata))
+    });
 
 /// The schema of every segment that this version writes.
 pub fn schema() -> SchemaRef {

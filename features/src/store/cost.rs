@@ -1,8 +1,8 @@
 //! Expected cost of a request, whatever endpoint serves it: decayed log-latency of route, tenant and
 //! (tenant, route), each shrunk toward its parent by evidence (pair → route → pool).
 
-use super::request::{RequestFacts, RequestView};
 use super::StoreLimits;
+use super::request::{RequestFacts, RequestView};
 use crate::decay::{DecayedMean, Memory};
 use crate::hash::mix;
 use crate::table::Table;
@@ -42,8 +42,7 @@ impl Costs {
         let tenant = self.tenants.get(facts.tenant);
         view.route_cost = shrunk(self.routes.get(facts.route), pool);
         view.tenant_cost = shrunk(tenant, pool);
-        view.tenant_route_cost =
-            shrunk(self.tenant_routes.get(mix(facts.tenant, facts.route)), view.route_cost);
+        view.tenant_route_cost = shrunk(self.tenant_routes.get(mix(facts.tenant, facts.route)), view.route_cost);
         view.tenant_count = tenant.map_or(0.0, |cost| cost.weight(now, COST_MEMORY));
         view
     }

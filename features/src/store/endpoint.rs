@@ -1,5 +1,6 @@
 //! The endpoint's side of a row: its load, its recent latencies, its failures, its reports.
 
+use crate::approx::{exp2, ln_1p};
 use crate::decay::{DecayedMean, DecayedRate, DriftingQuantile, Memory};
 use crate::schema::{Row, index};
 use crate::tick::Tick;
@@ -125,7 +126,7 @@ impl EndpointState {
         self.peak_ms = if decayed.is_nan() || ms > decayed {
             ms
         } else {
-            let keep = (-now.secs_since(self.peak_at) / PEAK_HALF_LIFE_SECS).exp2();
+            let keep = exp2(-now.secs_since(self.peak_at) / PEAK_HALF_LIFE_SECS);
             decayed * keep + ms * (1.0 - keep)
         };
         self.peak_at = now;
@@ -134,7 +135,7 @@ impl EndpointState {
     /// Peak-EWMA of the latency in milliseconds; NaN before the first completion. Without traffic it decays
     /// toward zero, so that an endpoint that was slow once is tried again (as in Finagle).
     pub(super) fn peak_ewma_ms(&self, now: Tick) -> f32 {
-        self.peak_ms * (-now.secs_since(self.peak_at) / PEAK_HALF_LIFE_SECS).exp2()
+        self.peak_ms * exp2(-now.secs_since(self.peak_at) / PEAK_HALF_LIFE_SECS)
     }
 
     pub(super) fn reported(&mut self, report: LoadReport, now: Tick) {
@@ -144,20 +145,19 @@ impl EndpointState {
 
     pub(super) fn write(&self, in_flight: u32, now: Tick, row: &mut Row) {
         row[index::IN_FLIGHT] = in_flight as f32;
-        row[index::OLDEST_IN_FLIGHT] =
-            self.started.front().map_or(0.0, |oldest| now.millis_since(*oldest).ln_1p());
+        row[index::OLDEST_IN_FLIGHT] = self.started.front().map_or(0.0, |oldest| ln_1p(now.millis_since(*oldest)));
         if let Some((report, at)) = self.report {
             row[index::REPORTED_IN_FLIGHT] = report.in_flight;
             row[index::REPORTED_UTILISATION] = report.utilisation;
-            row[index::REPORT_AGE] = now.millis_since(at).ln_1p();
+            row[index::REPORT_AGE] = ln_1p(now.millis_since(at));
             row[index::SINCE_REPORT] = self.since_report as f32;
         }
         row[index::LATENCY_EWMA] = self.latency.mean();
         row[index::LATENCY_P50] = self.p50.value();
         row[index::LATENCY_P95] = self.p95.value();
         row[index::ERROR_RATE] = self.errors.mean();
-        row[index::THROUGHPUT] = self.completions.per_second(now).ln_1p();
-        row[index::ENDPOINT_AGE] = now.secs_since(self.joined).ln_1p();
+        row[index::THROUGHPUT] = ln_1p(self.completions.per_second(now));
+        row[index::ENDPOINT_AGE] = ln_1p(now.secs_since(self.joined));
         row[index::WEIGHT] = self.weight;
         row[index::ZONE_LOCAL] = self.zone_local;
         row[index::ENDPOINT_RESIDUAL] = self.residual.mean();

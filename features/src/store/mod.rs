@@ -15,6 +15,7 @@ mod request;
 pub use endpoint::{EndpointFacts, LoadReport};
 pub use request::{RequestFacts, RequestView};
 
+use crate::approx::ln_1p;
 use crate::decay::{DecayedMean, Memory};
 use crate::hash::mix;
 use crate::outcome::Outcome;
@@ -120,8 +121,7 @@ impl FeatureStore {
         let route = self.route_endpoints.get(mix(view.route(), endpoint.key()));
         row[index::TENANT_ENDPOINT_RESIDUAL] = pair_residual(tenant, residual, now);
         row[index::TENANT_ENDPOINT_COUNT] = pair_count(tenant, now);
-        row[index::TENANT_ENDPOINT_IDLE] =
-            tenant.map_or(f32::NAN, |pair| now.millis_since(pair.last()).ln_1p());
+        row[index::TENANT_ENDPOINT_IDLE] = tenant.map_or(f32::NAN, |pair| ln_1p(now.millis_since(pair.last())));
         row[index::ROUTE_ENDPOINT_RESIDUAL] = pair_residual(route, residual, now);
         row[index::ROUTE_ENDPOINT_COUNT] = pair_count(route, now);
     }
@@ -135,14 +135,7 @@ impl FeatureStore {
 
     /// Notes how a request ended that was dispatched to the endpoint with this key at `dispatched_at`. An
     /// endpoint that has left the pool meanwhile still teaches the request costs.
-    pub fn completed(
-        &mut self,
-        view: &RequestView,
-        endpoint: u64,
-        dispatched_at: Tick,
-        outcome: &Outcome,
-        now: Tick,
-    ) {
+    pub fn completed(&mut self, view: &RequestView, endpoint: u64, dispatched_at: Tick, outcome: &Outcome, now: Tick) {
         let ln_ms = outcome.ln_ms();
         let residual = ln_ms - view.expected_ln_ms();
         // A censored latency is a lower bound: it teaches only where it is already longer than expected.
@@ -197,7 +190,7 @@ fn pair_residual(pair: Option<&DecayedMean>, endpoint: f32, now: Tick) -> f32 {
 }
 
 fn pair_count(pair: Option<&DecayedMean>, now: Tick) -> f32 {
-    pair.map_or(0.0, |pair| pair.weight(now, PAIR_MEMORY).ln_1p())
+    pair.map_or(0.0, |pair| ln_1p(pair.weight(now, PAIR_MEMORY)))
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> f32 {

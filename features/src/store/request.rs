@@ -1,5 +1,6 @@
 //! The request's side of a row: what all candidates of one decision have in common.
 
+use crate::approx::ln_1p;
 use crate::hash::hash_name;
 use crate::schema::{Row, index};
 
@@ -65,7 +66,7 @@ impl RequestView {
             tenant_cost: f32::NAN,
             tenant_route_cost: f32::NAN,
             tenant_count: 0.0,
-            request_size: facts.body_bytes.map_or(f32::NAN, |bytes| (bytes as f32).ln_1p()),
+            request_size: facts.body_bytes.map_or(f32::NAN, |bytes| ln_1p(bytes as f32)),
             method_write: f32::from(u8::from(facts.is_write)),
             priority: f32::from(facts.priority),
             day_sin,
@@ -98,7 +99,7 @@ impl RequestView {
         row[index::ROUTE_COST] = self.route_cost;
         row[index::TENANT_COST] = self.tenant_cost;
         row[index::TENANT_ROUTE_COST] = self.tenant_route_cost;
-        row[index::TENANT_COUNT] = self.tenant_count.ln_1p();
+        row[index::TENANT_COUNT] = ln_1p(self.tenant_count);
         row[index::REQUEST_SIZE] = self.request_size;
         row[index::METHOD_WRITE] = self.method_write;
         row[index::PRIORITY] = self.priority;

@@ -8,10 +8,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 fn facts(names: &[&str]) -> Vec<EndpointFacts> {
-    names
-        .iter()
-        .map(|name| EndpointFacts { key: hash_name(name), weight: 1.0, zone_local: None })
-        .collect()
+    names.iter().map(|name| EndpointFacts { key: hash_name(name), weight: 1.0, zone_local: None }).collect()
 }
 
 fn request(tenant: &str, route: &str) -> RequestFacts {
