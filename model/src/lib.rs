@@ -1,0 +1,42 @@
+//! The model artefact and what is served from it: the compiled forest, calibration, tenant groups, bandit weights
+//! and the error-probability head. Prediction only.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`model`] | [`Model`]: a validated artefact, ready to forecast |
+//! | [`parts`] | [`ModelParts`]: what a trainer hands over |
+//! | [`forest`] | oblivious multi-quantile trees on u8 bins |
+//! | [`quantised`], [`kernel`] | its leaves as integers; the innermost loops |
+//! | `ladder`, `binning` | values to bins, rows of a decision to bins |
+//! | [`calibration`], [`groups`], [`bandit`], [`errors`] | what is added to the forest's forecast |
+//! | [`forecast`] | the quantiles of one candidate |
+//! | [`artefact`] | one file: tensors, metadata, checksum, canary |
+//! | [`importance`] | which features the trees gained from |
+//!
+//! It links no training library, opens no socket and reads no clock, so the proxy can hold it on the hot path and
+//! a test can hold it anywhere. Rejected: a trait for "a model". There is one kind, and the policy calls it for
+//! every candidate of every request.
+
+pub mod artefact;
+pub mod bandit;
+mod binning;
+pub mod calibration;
+pub mod errors;
+pub mod forecast;
+pub mod forest;
+pub mod groups;
+pub mod importance;
+pub mod kernel;
+mod ladder;
+pub mod model;
+pub mod parts;
+pub mod quantised;
+
+pub use artefact::error::ArtefactError;
+pub use forecast::{Forecast, MAX_QUANTILES};
+pub use forest::Forest;
+pub use model::Model;
+pub use parts::{ModelParts, TrainingWindow};
+
+#[cfg(test)]
+pub(crate) mod testing;
