@@ -1,12 +1,15 @@
 //! The entry: one pool on one core. `decide` picks and counts in flight, `finish` learns and releases.
 
+use crate::affinity;
 use crate::correction::Corrections;
 use crate::decision::{Decision, NoEndpoint, Reason};
 use crate::endpoint::Endpoint;
 use crate::explore::{Exploration, ExplorationOptions};
 use crate::health::{Health, HealthOptions};
+use crate::load::Loads;
 use crate::policy::predictive::PredictiveOptions;
 use crate::policy::{PolicyKind, PolicyState};
+use crate::setback::Setbacks;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use tailcast_features::log::LoggedCandidate;
 use tailcast_features::store::{Load, LoadReport, StoreLimits};
 use tailcast_features::{
-    EndpointFacts, FEATURE_COUNT, FeatureStore, Outcome, RequestFacts, RequestView, Row, Tick,
+    EndpointFacts, FEATURE_COUNT, FeatureStore, Outcome, OutcomeKind, RequestFacts, RequestView, Row, Tick,
 };
 use tailcast_model::Model;
 
@@ -83,6 +86,8 @@ pub struct Balancer {
     exploration: Exploration,
     rng: Pcg64Mcg,
     in_flight: Vec<u32>,
+    loads: Loads,
+    setbacks: Setbacks,
     fallbacks: u64,
     panics: u64,
 }
@@ -92,6 +97,8 @@ pub struct Balancer {
 pub(crate) struct LoadedModel {
     pub(crate) model: Arc<Model>,
     pub(crate) id: Arc<str>,
+    /// How much longer a request takes where its tenant is not warm.
+    pub(crate) cold_over_warm: f32,
 }
 
 impl Balancer {
@@ -108,6 +115,8 @@ impl Balancer {
             exploration: Exploration::default(),
             rng: Pcg64Mcg::seed_from_u64(seed),
             in_flight: Vec::with_capacity(endpoints.len()),
+            loads: Loads::new(endpoints.len()),
+            setbacks: Setbacks::new(endpoints.len()),
             fallbacks: 0,
             panics: 0,
             options,
@@ -132,8 +141,7 @@ impl Balancer {
         if self.endpoints.is_empty() {
             return Err(NoEndpoint::EmptyPool);
         }
-        let panicking =
-            self.health.eligible(&self.endpoints, exclude, &self.options.health, now, &mut decision.slots);
+        let panicking = self.health.eligible(&self.endpoints, exclude, &self.options.health, now, &mut decision.slots);
         if decision.slots.is_empty() {
             return Err(NoEndpoint::AllExcluded);
         }
@@ -155,6 +163,8 @@ impl Balancer {
             model: self.model.as_ref(),
             rng: &mut self.rng,
             in_flight: &self.in_flight,
+            loads: &self.loads,
+            setbacks: &self.setbacks,
             pool_mean,
             now,
         };
@@ -165,6 +175,7 @@ impl Balancer {
         decision.token = Some(self.endpoints[slot].start(self.core));
         decision.view = Some(view);
         self.store.dispatched(slot, now);
+        self.loads.dispatched(slot);
         Ok(())
     }
 
@@ -174,10 +185,15 @@ impl Balancer {
         let key = token.endpoint().key();
         self.store.completed(&view, key, decision.dispatched_at, outcome, now);
         if outcome.kind.is_latency_evidence() && decision.forecast_p50.is_finite() {
-            self.corrections.observe(key, view.tenant(), outcome.ln_ms() - decision.forecast_p50, now);
+            let residual = outcome.ln_ms() - decision.forecast_p50;
+            self.corrections.observe(key, view.tenant(), view.route(), residual, now);
         }
         if let Some(slot) = self.endpoints.iter().position(|endpoint| endpoint.key() == key) {
-            self.health.observe(slot, outcome.kind.is_endpoint_failure(), &self.options.health, now);
+            self.health.learn(slot, outcome, &self.options.health, now);
+            // A client that went away says nothing of the endpoint.
+            if outcome.kind != OutcomeKind::ClientAbort {
+                self.setbacks.observe(slot, outcome.kind.is_endpoint_failure(), now);
+            }
         }
     }
 
@@ -185,6 +201,7 @@ impl Balancer {
     pub fn report(&mut self, endpoint: u64, report: LoadReport, now: Tick) {
         if let Some(slot) = self.endpoints.iter().position(|known| known.key() == endpoint) {
             self.store.reported(slot, report, now);
+            self.loads.reported(slot, &report, self.endpoints[slot].in_flight(), now);
         }
     }
 
@@ -201,12 +218,18 @@ impl Balancer {
     /// Swaps the model; the online correction starts anew because it corrects *that* model's forecasts.
     pub fn set_model(&mut self, model: Option<Arc<Model>>) {
         self.corrections = Corrections::default();
-        self.model = model.map(|model| LoadedModel { id: model.id().into(), model });
+        self.model = model.map(|model| LoadedModel {
+            id: model.id().into(),
+            cold_over_warm: affinity::cold_over_warm(&model),
+            model,
+        });
     }
 
     /// Replaces the endpoints; those that stay (same name) keep what was learned of them.
     pub fn set_endpoints(&mut self, endpoints: Vec<Arc<Endpoint>>, now: Tick) {
         self.health.set_endpoints(&self.endpoints, &endpoints);
+        self.loads.set_endpoints(&self.endpoints, &endpoints);
+        self.setbacks.set_endpoints(&self.endpoints, &endpoints);
         self.store.set_endpoints(&facts_of(&endpoints, &self.options), now);
         self.endpoints = endpoints;
     }
@@ -266,6 +289,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) model: Option<&'a LoadedModel>,
     pub(crate) rng: &'a mut Pcg64Mcg,
     pub(crate) in_flight: &'a [u32],
+    pub(crate) loads: &'a Loads,
+    pub(crate) setbacks: &'a Setbacks,
     pub(crate) pool_mean: f32,
     pub(crate) now: Tick,
 }
@@ -352,8 +377,7 @@ impl Scene<'_> {
             if decision.forecast_p50.is_nan() {
                 let forecast = loaded.model.forecast(&decision.features, loaded.model.group_of(self.view.tenant()));
                 decision.forecast_p50 = loaded.model.at_level(&forecast, 0.5);
-                decision.forecast_tail =
-                    loaded.model.at_level(&forecast, self.options.predictive.objective_quantile);
+                decision.forecast_tail = loaded.model.at_level(&forecast, self.options.predictive.objective_quantile);
             }
             decision.model_id = Some(Arc::clone(&loaded.id));
         }

@@ -7,11 +7,12 @@
 //! | --- | --- |
 //! | [`balancer`] | the entry: `decide`, `finish`, `report` |
 //! | [`endpoint`] | an address in a pool, its in-flight counters |
-//! | [`health`] | passive ejection, panic mode |
+//! | [`health`], [`outlier`] | who may take a request: passive ejection, panic mode, slow start |
 //! | [`policy`] | the closed set of policies |
-//! | [`candidates`], [`rif_guard`], [`explore`], [`correction`] | the parts of the predictive rule |
+//! | [`candidates`], [`rif_guard`], `load`, `setback`, `affinity`, [`explore`], [`correction`] | the parts of the predictive rule |
 //! | [`decision`] | what was decided, among whom, with which probability, and why |
 
+mod affinity;
 pub mod balancer;
 pub mod candidates;
 pub mod correction;
@@ -19,11 +20,14 @@ pub mod decision;
 pub mod endpoint;
 pub mod explore;
 pub mod health;
+mod load;
+pub mod outlier;
 pub mod policy;
 mod propensity;
 pub mod rif_guard;
+mod setback;
 
 pub use balancer::{Balancer, BalancerOptions};
 pub use decision::{Decision, NoEndpoint, Reason};
-pub use endpoint::{Endpoint, EndpointSpec, InFlightToken};
+pub use endpoint::{Closed, ConnectionToken, Endpoint, EndpointSpec, InFlightToken};
 pub use policy::PolicyKind;

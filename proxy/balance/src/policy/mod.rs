@@ -35,14 +35,8 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// All policies, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::RoundRobin,
-        Self::Random,
-        Self::LeastRequest,
-        Self::LeastLoaded,
-        Self::PeakEwma,
-        Self::Predictive,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::RoundRobin, Self::Random, Self::LeastRequest, Self::LeastLoaded, Self::PeakEwma, Self::Predictive];
 
     /// The name in configs and logs.
     pub fn name(self) -> &'static str {
@@ -65,7 +59,7 @@ impl fmt::Display for PolicyKind {
 
 /// A policy name that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown policy {0:?}, expected one of {}", PolicyKind::ALL.map(PolicyKind::name).join(", "))]
+#[error("unknown policy {0:?}, expected one of {known}", known = PolicyKind::ALL.map(PolicyKind::name).join(", "))]
 pub struct UnknownPolicy(pub String);
 
 impl FromStr for PolicyKind {

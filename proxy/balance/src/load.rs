@@ -1,0 +1,187 @@
+//! How many requests an endpoint has in service, from what is known of it.
+//!
+//! A proxy sees its own requests only; with several proxies an endpoint that looks idle may be full. Where the endpoint
+//! reports its in-flight, the estimate is the report, moved by what this proxy itself sent and got back since. An old
+//! report is forgotten: it would hold a proxy back from an endpoint that has long been idle. Rejected: the report as it
+//! stands (every proxy would send to the endpoint that looked idle until the next report: a herd).
+
+use std::sync::Arc;
+use std::time::Duration;
+use tailcast_features::Tick;
+use tailcast_features::store::LoadReport;
+
+use crate::endpoint::Endpoint;
+
+/// Reports older than this say nothing: Prequal's age limit of a probe.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    reported: f32,
+    own_then: u32,
+    /// Requests that this proxy has sent there since.
+    sent: u32,
+    at: Tick,
+}
+
+/// The last report of each endpoint, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Loads {
+    seen: Vec<Option<Seen>>,
+}
+
+impl Loads {
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self { seen: vec![None; endpoints] }
+    }
+
+    /// Follows a change of the pool: endpoints that stay keep their report.
+    pub(crate) fn set_endpoints(&mut self, old: &[Arc<Endpoint>], new: &[Arc<Endpoint>]) {
+        self.seen = new
+            .iter()
+            .map(|endpoint| {
+                let slot = old.iter().position(|known| known.key() == endpoint.key());
+                slot.and_then(|slot| self.seen.get(slot).copied()).flatten()
+            })
+            .collect();
+    }
+
+    /// Takes in a report; `own` is what this proxy has in flight there now.
+    pub(crate) fn reported(&mut self, slot: usize, report: &LoadReport, own: u32, now: Tick) {
+        if let Some(seen) = self.seen.get_mut(slot) {
+            *seen = report.in_flight.is_finite().then_some(Seen {
+                reported: report.in_flight,
+                own_then: own,
+                sent: 0,
+                at: now,
+            });
+        }
+    }
+
+    /// Notes that this proxy sent a request to `slot`.
+    pub(crate) fn dispatched(&mut self, slot: usize) {
+        if let Some(Some(seen)) = self.seen.get_mut(slot) {
+            seen.sent = seen.sent.saturating_add(1);
+        }
+    }
+
+    /// How far the reports can be trusted now.
+    pub(crate) fn view(&self, now: Tick) -> View<'_> {
+        let (mut own, mut all, mut sent, mut count) = (0.5, 1.0, 0.0, 0.0);
+        for seen in self.fresh(now) {
+            own += seen.own_then as f32;
+            all += seen.reported;
+            sent += seen.sent as f32;
+            count += 1.0;
+        }
+        let unseen = if count > 0.0 { sent * (all / own - 1.0f32).max(0.0) / count } else { 0.0 };
+        let foreign: f32 = self.fresh(now).map(Seen::foreign).sum();
+        View { loads: self, now, unseen, mean_foreign: if count > 0.0 { foreign / count } else { 0.0 } }
+    }
+
+    fn fresh(&self, now: Tick) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().flatten().filter(move |seen| now.since(seen.at) <= MAX_AGE)
+    }
+}
+
+impl Seen {
+    /// Requests of other proxies in service when it was reported.
+    fn foreign(&self) -> f32 {
+        (self.reported - self.own_then as f32).max(0.0)
+    }
+}
+
+/// The loads at one decision.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    loads: &'a Loads,
+    now: Tick,
+    unseen: f32,
+    mean_foreign: f32,
+}
+
+/// Unseen requests an endpoint at which half of a report is still believed: about as many as are in service there.
+const HALF_BELIEVED: f32 = 8.0;
+
+impl View<'_> {
+    /// Requests that *other* proxies have sent to an endpoint, in the mean, since it last reported: what this proxy sent
+    /// itself, times how much more of the load is theirs. All of them saw the same report, so this is how large a herd
+    /// runs to the endpoint that looked best. 0 without reports.
+    pub(crate) fn unseen(&self) -> f32 {
+        self.unseen
+    }
+
+    /// How much the unseen count, 0 to 1: 0 where reports are fresh or absent.
+    pub(crate) fn staleness(&self) -> f32 {
+        self.unseen / (self.unseen + HALF_BELIEVED)
+    }
+
+    /// Requests in service at `slot`, of which `own` are this proxy's. The others' part of a report fades into the mean
+    /// of all endpoints the more they have sent since: an old difference is one that all have reacted to.
+    pub(crate) fn estimate(&self, slot: usize, own: u32) -> f32 {
+        match self.loads.seen.get(slot).copied().flatten() {
+            Some(seen) if self.now.since(seen.at) <= MAX_AGE => {
+                let foreign = seen.foreign() + self.staleness() * (self.mean_foreign - seen.foreign());
+                own as f32 + foreign
+            }
+            // Nothing is known of the others there: as many as elsewhere.
+            _ => own as f32 + self.mean_foreign,
+        }
+    }
+
+    /// The slots that reported last, the freshest first, at most `count`.
+    pub(crate) fn freshest(&self, count: usize, out: &mut Vec<usize>) {
+        let at = |slot: usize| self.loads.seen.get(slot).copied().flatten().map(|seen| seen.at);
+        out.clear();
+        for slot in 0..self.loads.seen.len() {
+            let Some(own) = at(slot).filter(|at| self.now.since(*at) <= MAX_AGE) else { continue };
+            let place = out.iter().position(|known| at(*known) < Some(own)).unwrap_or(out.len());
+            if place < count {
+                out.insert(place, slot);
+                out.truncate(count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(in_flight: f32) -> LoadReport {
+        LoadReport { in_flight, utilisation: f32::NAN }
+    }
+
+    #[test]
+    fn a_report_is_moved_by_what_was_sent_since_and_forgotten_with_age() {
+        let mut loads = Loads::new(1);
+        let estimate = |loads: &Loads, own, secs| loads.view(Tick::from_secs_f64(secs)).estimate(0, own);
+        assert_eq!(estimate(&loads, 3, 0.0), 3.0);
+        loads.reported(0, &report(10.0), 3, Tick::ZERO);
+        assert_eq!(estimate(&loads, 5, 0.0), 12.0);
+        assert_eq!(estimate(&loads, 0, 0.0), 7.0);
+        assert_eq!(estimate(&loads, 5, 1.5), 5.0);
+        loads.reported(0, &report(f32::NAN), 3, Tick::ZERO);
+        assert_eq!(estimate(&loads, 3, 0.0), 3.0);
+    }
+
+    #[test]
+    fn the_unseen_are_what_others_sent_since_and_fade_the_differences() {
+        let mut loads = Loads::new(2);
+        loads.reported(0, &report(10.0), 1, Tick::ZERO);
+        loads.reported(1, &report(2.0), 1, Tick::ZERO);
+        let gap = |loads: &Loads| {
+            let view = loads.view(Tick::ZERO);
+            view.estimate(0, 1) - view.estimate(1, 1)
+        };
+        assert_eq!(loads.view(Tick::ZERO).unseen(), 0.0, "nothing was sent since");
+        let mut fresh = Vec::new();
+        loads.view(Tick::ZERO).freshest(1, &mut fresh);
+        assert_eq!(fresh, [0]);
+        assert_eq!(gap(&loads), 8.0);
+        (0..8).for_each(|_| loads.dispatched(0));
+        // 8 sent by this proxy, whose share of the load is 2.5 of 13, over 2 endpoints.
+        assert!((loads.view(Tick::ZERO).unseen() - 8.0 * (13.0 / 2.5 - 1.0) / 2.0).abs() < 1e-4);
+        assert!(gap(&loads) < 3.0, "{}", gap(&loads));
+    }
+}
