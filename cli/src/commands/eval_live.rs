@@ -1,0 +1,130 @@
+//! `tailcast eval live`: two policies on sockets, the same traffic, alternating blocks of one run.
+//!
+//! The policy is switched over the admin listener, so the same code compares a proxy that this command starts
+//! and one that runs elsewhere.
+
+use crate::ab::{self, Plan, Side};
+use crate::admin::AdminClient;
+use crate::args::EvalLiveArgs;
+use crate::comparison::{Comparisons, text};
+use crate::progress::Stage;
+use crate::report::{self, ReportData};
+use crate::summary::Comparison;
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::time::Duration;
+use tailcast_balance::PolicyKind;
+use tailcast_proxy::{Config, Proxy, RunningProxy};
+use tailcast_testbed::load::{LoadOptions, Target};
+
+/// Seed of the bootstrap: the interval of the same samples is always the same.
+const BOOTSTRAP_SEED: u64 = 1;
+
+/// What an A/B found.
+#[derive(Debug, Serialize)]
+struct LiveResult {
+    control: PolicyKind,
+    treatment: PolicyKind,
+    all: Comparison,
+    routes: Vec<Comparison>,
+    tenant_groups: Vec<Comparison>,
+    generator_lag_p99_ms: f64,
+    dropped: u64,
+}
+
+pub(super) fn run(args: &EvalLiveArgs) -> anyhow::Result<()> {
+    if !(args.block.is_finite() && args.block >= 0.1) {
+        bail!("--block is {}, expected at least 0.1 s", args.block);
+    }
+    if !(args.speed.is_finite() && args.speed > 0.0) {
+        bail!("--speed is {}, expected a number above 0", args.speed);
+    }
+    if args.pairs == 0 {
+        bail!("--pairs is 0, expected at least 1");
+    }
+    let trace = super::read_trace(&args.trace)?;
+    if trace.is_empty() {
+        bail!("the trace {} holds no request", args.trace);
+    }
+    let own = args.config.is_some().then(|| start(args)).transpose()?;
+    let (to, admin) = match &own {
+        Some(proxy) => addresses(proxy)?,
+        None => (args.to.clone().context("--to is missing")?, args.admin.clone().context("--admin is missing")?),
+    };
+    let target = Target::parse(&to)?;
+    let admin = AdminClient::new(Target::parse(&admin)?);
+    let pools = match &args.pool {
+        Some(pool) => vec![pool.clone()],
+        None => admin.pools()?,
+    };
+    let before = admin.policies()?;
+
+    let options = LoadOptions { tenant_header: args.tenant_header.clone(), ..LoadOptions::default() };
+    let slice = Duration::from_secs_f64(args.block * args.speed);
+    let plan = Plan { trace: &trace, slice, pairs: args.pairs, speed: args.speed, target: &target, options: &options };
+    let expected: usize = (0..args.pairs).map(|number| ab::slice_rows(&trace, slice, number).len() * 2).sum();
+    let stage = Stage::new(format!("A/B {} | {}", args.control, args.treatment), expected as u64, "requests");
+    let mut switch = |_: usize, block: ab::Block| -> anyhow::Result<()> {
+        let policy = if block.side == Side::Control { args.control } else { args.treatment };
+        stage.say(policy.name());
+        pools.iter().try_for_each(|pool| admin.set_policy(pool, policy))
+    };
+    let played = ab::play(&plan, &mut switch, &mut |done| stage.at(done));
+    // The pools get their policies back, however the A/B ended.
+    let restored = before
+        .iter()
+        .filter(|(pool, _)| pools.contains(pool))
+        .try_for_each(|(pool, policy)| admin.set_policy(pool, *policy));
+    let played = played?;
+    restored.context("the pools' policies could not be restored")?;
+    stage.done(format!("{} requests", played.observations.len()));
+    if let Some(proxy) = own {
+        proxy.shutdown();
+    }
+
+    let groups = trace.tenant_groups();
+    let group_of = |one: &ab::Observation| groups.get(&one.tenant).map_or("small", |group| group.name()).to_owned();
+    let found = LiveResult {
+        control: args.control,
+        treatment: args.treatment,
+        all: ab::compare("all", &played.observations, BOOTSTRAP_SEED, |_| true),
+        routes: ab::compare_by(&played.observations, BOOTSTRAP_SEED, |one| one.route.to_string()),
+        tenant_groups: ab::compare_by(&played.observations, BOOTSTRAP_SEED, group_of),
+        generator_lag_p99_ms: played.lag_p99_ms,
+        dropped: played.dropped,
+    };
+    if let Some(path) = &args.report {
+        let title = format!("{} against {}", args.treatment, args.control);
+        let data = ReportData::of_ab(&title, [args.control.name(), args.treatment.name()], &found.all, &played);
+        report::write(path, &data.with_groups(&found.routes, &found.tenant_groups))?;
+    }
+    if args.json {
+        return super::print_json(&found);
+    }
+    let all = Comparisons {
+        control: &found.all.control,
+        treatment: &found.all.treatment,
+        p99_ratio: found.all.p99_ratio,
+        groups: &[("tenant group", &found.tenant_groups), ("route", &found.routes)],
+    };
+    super::print(&text(args.control.name(), args.treatment.name(), &all))
+}
+
+fn start(args: &EvalLiveArgs) -> anyhow::Result<RunningProxy> {
+    let path = args.config.as_ref().context("--config is missing")?;
+    let mut config = Config::load(path)?;
+    if let Some(model) = &args.model {
+        tailcast_model::Model::load(model).with_context(|| format!("--model {}", model.display()))?;
+        config = config.with_model(model.clone());
+    }
+    if config.admin().is_none() {
+        bail!("{} has no [admin] listener, over which the policy is switched", path.display());
+    }
+    Ok(Proxy::start(config)?)
+}
+
+fn addresses(proxy: &RunningProxy) -> anyhow::Result<(String, String)> {
+    let listener = proxy.addresses().first().context("the configuration has no listener")?;
+    let admin = proxy.admin_address().context("the configuration has no admin listener")?;
+    Ok((format!("http://{listener}"), format!("http://{admin}")))
+}

@@ -1,0 +1,139 @@
+//! From a foreign log to a model that a proxy would take: import, train, inspect, verify, evaluate.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use support::{Ran, repository, tailcast};
+
+/// Routes, endpoints and what a request of that route takes there, ms: the pair is what counts.
+const PAIRS: [(&str, [f64; 3]); 3] =
+    [("/search", [8.0, 40.0, 24.0]), ("/items", [60.0, 12.0, 20.0]), ("/feed", [25.0, 25.0, 6.0])];
+
+/// How far requests are from that mean on each endpoint: what a forecast of the mean alone does not see.
+const SPREADS: [f64; 3] = [0.05, 0.3, 0.7];
+
+/// A log of a balancer that chose by chance.
+fn log(rows: u32) -> String {
+    let mut state = 7u64;
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / (1u64 << 31) as f64
+    };
+    let mut log = String::from("ts,customer,path,pod,code,took\n");
+    let mut at = 1_700_000_000_000.0;
+    for _ in 0..rows {
+        at += draw() * 40.0;
+        let (route, means) = PAIRS[(draw() * 3.0) as usize];
+        let endpoint = (draw() * 3.0) as usize;
+        let took = means[endpoint] * (1.0 + SPREADS[endpoint] * (2.0 * draw() - 1.0));
+        let tenant = (draw() * 5.0) as u32;
+        let _ = writeln!(log, "{},t{tenant},{route},pod-{endpoint},200,{took:.3}", at as u64);
+    }
+    log
+}
+
+/// The arguments, paths among them.
+fn run(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Ran {
+    tailcast(arguments.iter().map(|argument| argument.as_ref()))
+}
+
+fn imported(folder: &Path, rows: u32) -> PathBuf {
+    let (input, trace) = (folder.join("requests.csv"), folder.join("trace.parquet"));
+    std::fs::write(&input, log(rows)).unwrap();
+    let map = "arrival=ts:ms,tenant=customer,route=path,endpoint=pod,status=code,latency=took:ms";
+    let ran =
+        run(&[&"replay", &"import", &"--format", &"csv", &"--map", &map, &"--json", &input, &trace]).expect_code(0);
+    assert_eq!(ran.json()["imported"], rows, "{}", ran.stdout());
+    trace
+}
+
+#[test]
+fn an_imported_log_trains_a_model_that_is_inspected_verified_and_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = imported(folder.path(), 4_000);
+    let (model, report) = (folder.path().join("m.tailcast"), folder.path().join("training.html"));
+    let ran =
+        run(&[&"train", &"--trace", &trace, &"--out", &model, &"--rounds", &"40", &"--report", &report, &"--json"]);
+    let trained = ran.expect_code(0).json();
+    assert_eq!((&trained["written"], &trained["rows"]), (&true.into(), &4_000.into()), "{trained}");
+    let html = std::fs::read_to_string(&report).unwrap();
+    assert!(html.contains("What the trees look at") && !html.contains("<script"), "the report lacks its plots");
+
+    let inspected = run(&[&"model", &"inspect", &"--json", &model]).expect_code(0).json();
+    assert_eq!(inspected["id"], trained["model_id"]);
+    assert!(inspected["created_unix_secs"].as_u64().unwrap() > 1_700_000_000);
+    let text = run(&[&"model", &"inspect", &model]).expect_code(0).stdout();
+    assert!(text.contains("p50, p95, p99") && text.contains("share of gain"), "{text}");
+    assert!(run(&[&"model", &"verify", &model]).expect_code(0).stdout().starts_with("ok: "));
+
+    let found = run(&[&"eval", &"ope", &"--trace", &trace, &"--model", &model, &"--json"]).expect_code(0).json();
+    let mean = |target: usize| found["targets"][target]["mean_ms_snips"]["value"].as_f64().unwrap();
+    assert!(mean(2) < 0.8 * mean(0), "routing by the model is estimated at {} ms, the log at {} ms", mean(2), mean(0));
+    let text = run(&[&"eval", &"ope", &"--trace", &trace, &"--model", &model]).expect_code(0).stdout();
+    assert!(text.contains("effective rows") && text.contains("They do not answer"), "{text}");
+
+    flipped_bytes_are_refused(folder.path(), &model);
+}
+
+/// Any byte: the first, some in between, the last.
+fn flipped_bytes_are_refused(folder: &Path, model: &Path) {
+    let bytes = std::fs::read(model).unwrap();
+    for at in [0, 9, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1] {
+        let mut broken = bytes.clone();
+        broken[at] ^= 1;
+        let path = folder.join("broken.tailcast");
+        std::fs::write(&path, broken).unwrap();
+        let ran = run(&[&"model", &"verify", &path]).expect_code(1);
+        assert!(ran.stderr().contains("refused: ") && ran.stdout().is_empty(), "byte {at}: {}", ran.stderr());
+        let verdict = run(&[&"model", &"verify", &"--json", &path]).expect_code(1).json();
+        assert_eq!(verdict["valid"], false);
+        assert!(!verdict["reason"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn too_little_to_learn_from_is_said_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = imported(folder.path(), 100);
+    let model = folder.path().join("m.tailcast");
+    let ran = run(&[&"train", &"--trace", &trace, &"--out", &model]).expect_code(1);
+    assert!(ran.stderr().contains("too few"), "{}", ran.stderr());
+    assert!(!model.exists());
+    let ran = run(&[&"train", &"--log", &folder.path(), &"--out", &model]).expect_code(1);
+    assert!(ran.stderr().contains("no usable log segment"), "{}", ran.stderr());
+}
+
+#[test]
+fn a_trace_without_endpoints_is_refused_with_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, trace) = (folder.path().join("access.log"), folder.path().join("trace.parquet"));
+    let line = "10.0.0.1 - - [10/Oct/2023:13:55:36 +0000] \"GET /index.html HTTP/1.1\" 200 2326\n";
+    std::fs::write(&input, format!("{line}not a log line\n{line}")).unwrap();
+    let ran = run(&[&"replay", &"import", &"--format", &"clf", &input, &trace]).expect_code(0);
+    assert!(ran.stdout().contains("2 of 3 lines") && ran.stdout().contains("rejected"), "{}", ran.stdout());
+    assert!(folder.path().join("trace.parquet.rejects").exists());
+    let ran = run(&[&"train", &"--trace", &trace, &"--out", &folder.path().join("m")]).expect_code(1);
+    assert!(ran.stderr().contains("endpoint"), "{}", ran.stderr());
+}
+
+#[test]
+fn every_sample_log_imports() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = [
+        ("apache.log", "clf"),
+        ("nginx.log", "nginx"),
+        ("haproxy.log", "haproxy"),
+        ("elb.log", "elb"),
+        ("heroku.log", "heroku"),
+        ("envoy.log", "envoy"),
+    ];
+    for (name, format) in samples {
+        let (input, trace) = (repository("datasets/samples").join(name), folder.path().join("t.parquet"));
+        let ran = run(&[&"replay", &"import", &"--format", &format, &"--json", &input, &trace]).expect_code(0);
+        assert!(ran.json()["imported"].as_u64().unwrap() > 0, "{name}: {}", ran.stdout());
+        assert!(trace.exists());
+    }
+}
