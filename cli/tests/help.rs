@@ -1,5 +1,7 @@
 //! What the binary says of itself: a help for every command, and honest refusals.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use clap::{Command, CommandFactory};
@@ -46,10 +48,10 @@ fn a_scenario_that_is_missing_or_wrong_is_named() {
     let ran = run(["eval", "simulate", "no-such-scenario.toml"]).expect_code(1);
     assert!(ran.stderr().contains("no-such-scenario.toml"), "{}", ran.stderr());
     assert!(ran.stdout().is_empty());
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("scenario.toml");
-    std::fs::write(&file, "name = \"x\"\nno_such_key = 1\n").expect("a file");
-    let ran = run(["eval", "simulate", file.to_str().expect("a path")]).expect_code(1);
+    std::fs::write(&file, "name = \"x\"\nno_such_key = 1\n").unwrap();
+    let ran = run(["eval", "simulate", file.to_str().unwrap()]).expect_code(1);
     assert!(ran.stderr().contains("no_such_key"), "{}", ran.stderr());
 }
 

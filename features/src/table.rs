@@ -1,7 +1,7 @@
 //! A table of bounded size for tenants and pairs: set-associative, like a processor's cache.
 //!
 //! A million distinct tenant names must cost bounded memory, and a look-up must not allocate or rehash. Each
-//! key maps to one set of [`WAYS`] slots; a new key takes a free slot of its set or evicts the one that was
+//! key maps to one set of eight slots; a new key takes a free slot of its set or evicts the one that was
 //! touched longest ago. Rejected: a hash map with a global LRU list (two more pointers an entry and a write on
 //! every read), and a hash map that is swept now and then (a pause on the hot path).
 

@@ -1,7 +1,7 @@
 //! Leaves as 16-bit integers in one unit for the whole forest, cut into bytes for table look-ups in registers.
 //!
 //! The unit is the power of two at which the largest leaf still fits an i16. A forecast of `n` trees is then off by
-//! at most `n · unit / 2`; a forest for which that is above [`MAX_ERROR`], or with trees deeper than [`LEVELS`], is
+//! at most `n · unit / 2`; a forest for which that is above [`MAX_ERROR`], or with trees deeper than six levels, is
 //! not quantised and keeps its f32 leaves. A power of two, so that scaling is exact; one unit for all trees, so that
 //! sums are sums of integers and do not depend on their order. Rounding keeps the order of leaves: what was monotone
 //! stays monotone. Rejected: f32 leaves gathered from memory (eight gathers cost what 64 look-ups in a register do).

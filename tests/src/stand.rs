@@ -57,7 +57,7 @@ impl Stand {
     }
 }
 
-/// Waits until something holds; false where it does not within [`PATIENCE`].
+/// Waits until something holds; false where it does not within twenty seconds.
 pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {

@@ -14,7 +14,7 @@ pub enum EvalCommand {
     /// Off-policy estimate of a model's routing from a log of another policy (IPS and SNIPS).
     ///
     /// Needs a log whose policy decided by chance and whose rows carry the features of all candidates
-    /// (candidate_features_share in [log]), or an imported trace. It answers what one different decision would have
+    /// (candidate_features_share of the log), or an imported trace. It answers what one different decision would have
     /// given, not what a deployment would: for that there is `eval live`.
     Ope(EvalOpeArgs),
     /// Compare policies in a simulation that runs the proxy's own balancer: deterministic by seed, no sockets.

@@ -11,7 +11,7 @@ Every command has examples behind --help.";
 pub(super) const DEMO_EXAMPLES: &str = "\
 Examples:
   tailcast demo
-  tailcast demo --quick --json --out /tmp/demo > summary.json
+  tailcast demo --quick --json --out demo-out > summary.json
 
 Then open report.html in the output directory.";
 

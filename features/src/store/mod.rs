@@ -162,7 +162,7 @@ impl FeatureStore {
         }
     }
 
-    /// Peak-sensitive latency estimate of `slot` in milliseconds (see [`EndpointState::peak_ewma_ms`]).
+    /// Peak-sensitive latency estimate of `slot` in milliseconds.
     pub fn peak_ewma_ms(&self, slot: usize, now: Tick) -> f32 {
         self.endpoints.get(slot).map_or(f32::NAN, |endpoint| endpoint.peak_ewma_ms(now))
     }

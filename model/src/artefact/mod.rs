@@ -2,7 +2,7 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | [`file`] | reading within a size limit, writing whole or not at all |
+//! | [`mod@file`] | reading within a size limit, writing whole or not at all |
 //! | `container` | safetensors: a JSON header and raw tensors, which Python opens too |
 //! | `checksum` | SHA-256 over all bytes |
 //! | `metadata` | the JSON |

@@ -131,10 +131,11 @@ impl Engine<'_> {
             return;
         }
         let mut work = request.work * self.factors[usize::from(request.route)][server.class];
-        if let (Some(cache), Some(of)) = (&mut server.cache, self.plan.scenario.cache) {
-            if !server.failing && !cache.touch(request.tenant) {
-                work *= of.miss_factor;
-            }
+        if let (Some(cache), Some(of)) = (&mut server.cache, self.plan.scenario.cache)
+            && !server.failing
+            && !cache.touch(request.tenant)
+        {
+            work *= of.miss_factor;
         }
         request.rif_at_arrival = server.rif();
         request.reached = now;

@@ -197,10 +197,10 @@ impl<'a> Engine<'a> {
                 Proxy::new(plan.policy, &plan.base, scenario, present, plan.model.as_ref(), seed)
             })
             .collect();
-        if let Some(Brain::Peer(peer)) = proxies.first().map(|proxy| &proxy.brain) {
-            if let Some(period) = peer.poll_period() {
-                timeline.push(period, Timed::Poll);
-            }
+        if let Some(Brain::Peer(peer)) = proxies.first().map(|proxy| &proxy.brain)
+            && let Some(period) = peer.poll_period()
+        {
+            timeline.push(period, Timed::Poll);
         }
         if plan.cell.report_period_ms > 0.0 {
             timeline.push((plan.cell.report_period_ms * MILLISECOND) as u64, Timed::Report);

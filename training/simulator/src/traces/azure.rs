@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_line_becomes_a_row_and_the_header_none() {
         let parsed = row("2023-11-16 18:17:03.9799600,4808,10", 1);
-        let expected = TraceRow { at_secs: 65_823.97996, tenant: 1, cost: 5_008.0, body_bytes: Some(19_232) };
+        let expected = TraceRow { at_secs: 65_823.979_96, tenant: 1, cost: 5_008.0, body_bytes: Some(19_232) };
         assert!(parsed.is_some_and(|row| (row.at_secs - expected.at_secs).abs() < 1e-6 && row.cost == expected.cost));
         assert_eq!(row("TIMESTAMP,ContextTokens,GeneratedTokens", 0), None);
     }
