@@ -197,7 +197,7 @@ def main() -> None:
                     (port,) = free_ports(1)
                     with started(command(at, port), port, PROXY_CORE) as pid:
                         if args.scenario == "idle":
-                            found[name] = idle_memory(port, pid, 10_000)
+                            found[name] = idle_memory(port, pid, min(10_000, peers.max_connections()))
                         else:
                             path = "/" if args.scenario == "small" else "/large.bin"
                             wrk(port, 1, path)

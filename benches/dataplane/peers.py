@@ -7,6 +7,18 @@ import textwrap
 ENDPOINTS = 10
 
 
+def file_limit() -> int:
+    """Files that a process may open here."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def max_connections() -> int:
+    """Clients that every proxy is set up for: HAProxy reserves two files a client and refuses to start without."""
+    return min(30_000, file_limit() // 2 - 500)
+
+
 def nginx(work: pathlib.Path, ports: list[int], listen: int) -> list[str]:
     """nginx as a reverse proxy: one worker, upstream keep-alive, no access log."""
     upstream = "\n".join(f"    server 127.0.0.1:{port};" for port in ports)
@@ -15,7 +27,7 @@ def nginx(work: pathlib.Path, ports: list[int], listen: int) -> list[str]:
         daemon off;
         pid {work}/nginx.pid;
         error_log {work}/nginx.err crit;
-        worker_rlimit_nofile 65536;
+        worker_rlimit_nofile {file_limit()};
         events {{ worker_connections 30000; }}
         http {{
           access_log off;
@@ -49,7 +61,7 @@ def haproxy(work: pathlib.Path, ports: list[int], listen: int) -> list[str]:
     (work / "haproxy.cfg").write_text(f"""\
 global
   nbthread 1
-  maxconn 30000
+  maxconn {max_connections()}
 defaults
   mode http
   timeout connect 5s
@@ -140,7 +152,7 @@ def endpoints_server(work: pathlib.Path, ports: list[int], cores: str) -> list[s
         daemon off;
         pid {work}/endpoints.pid;
         error_log {work}/endpoints.err crit;
-        worker_rlimit_nofile 65536;
+        worker_rlimit_nofile {file_limit()};
         events {{ worker_connections 30000; }}
         http {{
           access_log off;
