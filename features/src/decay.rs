@@ -37,12 +37,14 @@ impl DecayedMean {
     }
 
     /// The evidence left, in requests.
+    #[inline]
     pub fn weight(&self, now: Tick, memory: Memory) -> f32 {
         let age = now.secs_since(self.at);
         if age <= 0.0 { self.weight } else { self.weight * exp2(-age / memory.half_life_secs) }
     }
 
     /// The mean, or NaN before the first value.
+    #[inline]
     pub fn mean(&self) -> f32 {
         if self.weight > 0.0 { self.mean } else { f32::NAN }
     }
@@ -50,19 +52,32 @@ impl DecayedMean {
     /// The mean shrunk toward `parent` as if the parent were `prior` requests of evidence. A NaN parent lends
     /// nothing; with neither evidence nor parent the answer is NaN.
     pub fn shrunk(&self, parent: f32, prior: f32, now: Tick, memory: Memory) -> f32 {
-        let weight = self.weight(now, memory);
         if parent.is_nan() {
             return self.mean();
         }
+        self.shrunk_by(self.weight(now, memory), parent, prior)
+    }
+
+    /// [`DecayedMean::shrunk`] where the evidence left is known already.
+    #[inline]
+    pub fn shrunk_by(&self, weight: f32, parent: f32, prior: f32) -> f32 {
         (self.mean * weight + parent * prior) / (weight + prior)
     }
 
+    /// The evidence when the last value came in: what is left is never more.
+    #[inline]
+    pub fn most_weight(&self) -> f32 {
+        self.weight
+    }
+
     /// When a value last came in.
+    #[inline]
     pub fn last(&self) -> Tick {
         self.at
     }
 
     /// True once a value came in.
+    #[inline]
     pub fn is_known(&self) -> bool {
         self.weight > 0.0
     }

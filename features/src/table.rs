@@ -40,17 +40,21 @@ impl<V: Default + Clone> Table<V> {
         key.max(1)
     }
 
+    #[inline]
     fn set_of(&self, key: u64) -> usize {
         // The low bits of FNV-1a are weaker than the high ones: fold before masking.
         ((key ^ (key >> 32)) as usize & self.mask) * WAYS
     }
 
     /// The value of `key`, if it is in the table.
+    #[inline]
     pub fn get(&self, key: u64) -> Option<&V> {
         let key = Self::key(key);
         let start = self.set_of(key);
-        let way = self.keys[start..start + WAYS].iter().position(|known| *known == key)?;
-        Some(&self.values[start + way])
+        // All ways are compared at once: where a key lies cannot be guessed.
+        let keys = self.keys.get(start..start + WAYS)?;
+        let found = keys.iter().enumerate().fold(0u32, |found, (way, known)| found | u32::from(*known == key) << way);
+        if found == 0 { None } else { self.values.get(start + found.trailing_zeros() as usize) }
     }
 
     /// The value of `key`, made by default (over the least recently touched of its set) where it is new.

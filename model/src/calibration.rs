@@ -26,9 +26,9 @@ impl Calibration {
         ArtefactError::check_finite("calibration.offsets", &self.offsets)
     }
 
-    /// Shifts a forecast; a group that does not exist shifts nothing.
-    pub(crate) fn apply(&self, forecast: &mut Forecast, group: u16) {
-        let start = usize::from(group) * forecast.n;
+    /// Shifts a forecast, of the first quantiles of a model with so many; a group that does not exist shifts nothing.
+    pub(crate) fn apply(&self, forecast: &mut Forecast, quantiles: usize, group: u16) {
+        let start = usize::from(group) * quantiles;
         for (value, offset) in forecast.ln_ms[..forecast.n].iter_mut().zip(self.offsets.get(start..).unwrap_or(&[])) {
             *value += offset;
         }
@@ -48,7 +48,7 @@ mod tests {
         let raw = Forecast { ln_ms: [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], n: 2 };
         let shifted = |group: u16| {
             let mut forecast = raw;
-            calibration.apply(&mut forecast, group);
+            calibration.apply(&mut forecast, 2, group);
             forecast.ln_ms().to_vec()
         };
         assert_eq!(shifted(0), [1.0, 2.5]);

@@ -53,21 +53,45 @@ impl LevelScale {
         Self { positions, n: levels.len().min(MAX_QUANTILES) }
     }
 
-    /// The quantile at `level`; outside of the model's levels the nearest, NaN where the forecast has none.
-    pub(crate) fn interpolate(&self, forecast: &Forecast, level: f32) -> f32 {
-        let n = self.n.min(forecast.n);
-        let (positions, values) = (&self.positions[..n], &forecast.ln_ms[..n]);
-        let (Some(first), Some(last)) = (values.first(), values.last()) else { return f32::NAN };
+    /// Where `level` lies; outside of the model's levels at the nearest.
+    pub(crate) fn resolve(&self, level: f32) -> Level {
+        let positions = &self.positions[..self.n];
         let at = position_of(level);
         match positions.iter().position(|position| *position >= at) {
-            Some(0) => *first,
-            Some(above) if positions[above] == at => values[above],
+            Some(0) => Level { below: 0, above: 0, share: 0.0 },
+            Some(above) if positions[above] == at => Level { below: above, above, share: 0.0 },
             Some(above) => {
                 let share = (at - positions[above - 1]) / (positions[above] - positions[above - 1]);
-                values[above - 1] + share * (values[above] - values[above - 1])
+                Level { below: above - 1, above, share }
             }
-            None => *last,
+            None => Level { below: self.n.saturating_sub(1), above: self.n.saturating_sub(1), share: 0.0 },
         }
+    }
+}
+
+/// Where a quantile level lies among those of a model: found once, read many times.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    below: usize,
+    above: usize,
+    share: f32,
+}
+
+impl Level {
+    /// The quantile of a forecast, natural log of milliseconds; NaN where the forecast has none.
+    #[inline]
+    pub fn of(self, forecast: &Forecast) -> f32 {
+        if self.above >= forecast.n.min(MAX_QUANTILES) {
+            return f32::NAN;
+        }
+        let (below, above) = (forecast.ln_ms[self.below], forecast.ln_ms[self.above]);
+        // Equal levels are read as they are, to the bit.
+        if self.share == 0.0 { above } else { below + self.share * (above - below) }
+    }
+
+    /// So many quantiles, from the lowest, have to be forecast to read it.
+    pub fn depth(self) -> usize {
+        self.above + 1
     }
 }
 
@@ -92,9 +116,9 @@ mod tests {
         let scale = LevelScale::new(&[0.5, 0.95, 0.99]);
         let forecast = forecast(&[1.0, 2.0, 4.0]);
         for (level, value) in [(0.5, 1.0), (0.95, 2.0), (0.99, 4.0), (0.1, 1.0), (0.999, 4.0)] {
-            assert_eq!(scale.interpolate(&forecast, level), value, "at {level}");
+            assert_eq!(scale.resolve(level).of(&forecast), value, "at {level}");
         }
-        let p98 = scale.interpolate(&forecast, 0.98);
+        let p98 = scale.resolve(0.98).of(&forecast);
         assert!(p98 > 2.9 && p98 < 3.3, "{p98}");
     }
 
@@ -104,16 +128,16 @@ mod tests {
         let scale = LevelScale::new(&[0.5, 0.99]);
         let forecast = forecast(&[quantile(0.5), quantile(0.99)]);
         for level in [0.6, 0.8, 0.9, 0.97] {
-            assert!((scale.interpolate(&forecast, level) - quantile(level)).abs() < 1e-5);
+            assert!((scale.resolve(level).of(&forecast) - quantile(level)).abs() < 1e-5);
         }
     }
 
     #[test]
     fn a_forecast_without_quantiles_has_no_level_and_a_strange_level_no_panic() {
         let scale = LevelScale::new(&[0.5]);
-        assert!(scale.interpolate(&Forecast::default(), 0.5).is_nan());
+        assert!(scale.resolve(0.5).of(&Forecast::default()).is_nan());
         for level in [f32::NAN, f32::INFINITY, -1.0, 1.0, 2.0] {
-            assert_eq!(scale.interpolate(&forecast(&[3.0]), level), 3.0);
+            assert_eq!(scale.resolve(level).of(&forecast(&[3.0])), 3.0);
         }
     }
 

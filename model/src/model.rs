@@ -9,7 +9,7 @@
 
 use crate::artefact::{self, Artefact, error::ArtefactError};
 use crate::binning::Plan;
-use crate::forecast::{Forecast, LevelScale, MAX_QUANTILES};
+use crate::forecast::{Forecast, Level, LevelScale, MAX_QUANTILES};
 use crate::importance;
 use crate::kernel::{self, BLOCK, Kernel};
 use crate::parts::ModelParts;
@@ -117,6 +117,16 @@ impl Model {
         importance::ranked(&self.parts.importance)
     }
 
+    /// The highest value of a feature that any tree tells from those above; `None` where none asks for it. Beyond it the
+    /// forecast does not change with the feature.
+    pub fn highest_border(&self, feature: usize) -> Option<f32> {
+        let forest = self.parts.forest.parts();
+        let borders = forest.borders.get(feature)?;
+        let splits = forest.trees.iter().flat_map(|tree| &tree.splits);
+        let bin = splits.filter(|split| usize::from(split.feature) == feature).map(|split| split.bin).max()?;
+        borders.get(usize::from(bin)).copied()
+    }
+
     /// The tenant group of a tenant's stable hash.
     pub fn group_of(&self, tenant: u64) -> u16 {
         self.parts.groups.group_of(tenant)
@@ -125,7 +135,7 @@ impl Model {
     /// Forecast of one candidate for a tenant of `group`.
     pub fn forecast(&self, row: &Row, group: u16) -> Forecast {
         let mut forecast = raw_forecast(&self.parts, row);
-        self.parts.calibration.apply(&mut forecast, group);
+        self.parts.calibration.apply(&mut forecast, self.parts.quantiles.len(), group);
         forecast
     }
 
@@ -144,6 +154,20 @@ impl Model {
     /// Forecasts of the candidates of one decision, as they are and with one request more in flight; as many as the
     /// shortest of the slices. The rows must agree in the features of the request, which are binned once.
     pub fn forecast_decision(&self, rows: &[Row], group: u16, out: &mut [Forecast], busier: &mut [Forecast]) {
+        self.forecast_decision_to(usize::MAX, rows, group, out, busier);
+    }
+
+    /// [`Model::forecast_decision`] of the lowest `depth` quantiles only (see [`Level::depth`]). They are the same as in
+    /// a whole forecast.
+    pub fn forecast_decision_to(
+        &self,
+        depth: usize,
+        rows: &[Row],
+        group: u16,
+        out: &mut [Forecast],
+        busier: &mut [Forecast],
+    ) {
+        let depth = depth.min(self.parts.quantiles.len());
         let kernel = Kernel::best();
         let mut columns = [[0u8; BLOCK]; FEATURE_COUNT];
         let mut sums = [0.0f32; MAX_QUANTILES * BLOCK];
@@ -151,23 +175,38 @@ impl Model {
         for ((rows, out), busier) in chunks {
             let count = rows.len();
             self.plan.bin(kernel, &self.parts.forest, rows, &mut columns);
-            kernel::predict_batch_with(kernel, &self.parts.forest, columns.as_flattened(), BLOCK, 2 * count, &mut sums);
+            kernel::predict_batch_with(
+                kernel,
+                &self.parts.forest,
+                depth,
+                columns.as_flattened(),
+                BLOCK,
+                2 * count,
+                &mut sums,
+            );
             for (candidate, forecast) in out.iter_mut().take(count).enumerate() {
-                self.read(&sums, candidate, group, forecast);
+                self.read(&sums, candidate, depth, group, forecast);
             }
             for (candidate, forecast) in busier.iter_mut().take(count).enumerate() {
-                self.read(&sums, count + candidate, group, forecast);
+                self.read(&sums, count + candidate, depth, group, forecast);
             }
         }
     }
 
-    /// Takes one candidate's quantiles out of a block's and calibrates them.
-    fn read(&self, sums: &[f32; MAX_QUANTILES * BLOCK], candidate: usize, group: u16, forecast: &mut Forecast) {
-        *forecast = Forecast { n: self.parts.quantiles.len(), ..Forecast::default() };
+    /// Takes one candidate's lowest quantiles out of a block's and calibrates them.
+    fn read(
+        &self,
+        sums: &[f32; MAX_QUANTILES * BLOCK],
+        candidate: usize,
+        depth: usize,
+        group: u16,
+        forecast: &mut Forecast,
+    ) {
+        *forecast = Forecast { n: depth, ..Forecast::default() };
         for (quantile, value) in forecast.ln_ms[..forecast.n].iter_mut().enumerate() {
             *value = sums[quantile * BLOCK + candidate];
         }
-        self.parts.calibration.apply(forecast, group);
+        self.parts.calibration.apply(forecast, self.parts.quantiles.len(), group);
     }
 
     /// Forecasts of candidates that are binned already (by `parts().forest`), feature-major:
@@ -192,7 +231,7 @@ impl Model {
             };
             self.parts.forest.predict_batch(block, BLOCK, out.len(), &mut sums);
             for (candidate, forecast) in out.iter_mut().enumerate() {
-                self.read(&sums, candidate, group, forecast);
+                self.read(&sums, candidate, self.parts.quantiles.len(), group, forecast);
             }
         }
     }
@@ -200,7 +239,12 @@ impl Model {
     /// The quantile of a forecast at any level, natural log of milliseconds: interpolated between the model's levels
     /// on the scale of an exponential tail, the nearest level outside of them.
     pub fn at_level(&self, forecast: &Forecast, level: f32) -> f32 {
-        self.scale.interpolate(forecast, level)
+        self.level(level).of(forecast)
+    }
+
+    /// Where a level lies among those of the model.
+    pub fn level(&self, level: f32) -> Level {
+        self.scale.resolve(level)
     }
 
     /// Probability that the endpoint fails the request.
@@ -231,7 +275,7 @@ fn canary_forecasts(parts: &ModelParts) -> Vec<f32> {
         let raw = raw_forecast(parts, row);
         for group in 0..parts.groups.count {
             let mut forecast = raw;
-            parts.calibration.apply(&mut forecast, group as u16);
+            parts.calibration.apply(&mut forecast, parts.quantiles.len(), group as u16);
             all.extend_from_slice(forecast.ln_ms());
         }
     }

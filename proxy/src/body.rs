@@ -3,6 +3,7 @@
 //! When does a request end? When its last byte was handed to the client's connection. hyper may drop a body whose
 //! length it knows without asking for the end, so the end is looked for after each frame.
 
+use crate::client::Serving;
 use crate::deadline::Deadline;
 use crate::error::RequestError;
 use crate::flight::Flight;
@@ -18,20 +19,34 @@ use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
 /// The body of a response to a client.
-pub(crate) enum ProxyBody {
+pub(crate) struct ProxyBody {
+    content: Content,
+    /// The client's turn comes when the body is gone.
+    _serving: Serving,
+}
+
+/// What a body consists of.
+pub(crate) enum Content {
     /// From an endpoint.
-    Forwarded(Box<Forwarded>),
+    Forwarded(Forwarded),
     /// From an endpoint, to a client that may leave it unasked for.
     Watched(Watched),
     /// The proxy's own.
     Own(Full<Bytes>),
 }
 
+impl Content {
+    /// The body of the answer to the request that is being served.
+    pub(crate) fn of(self, serving: Serving) -> ProxyBody {
+        ProxyBody { content: self, _serving: serving }
+    }
+}
+
 /// A body from an endpoint on its way to the client.
 pub(crate) struct Forwarded {
     /// Gone where it was cut.
     incoming: Option<Incoming>,
-    flight: Flight,
+    flight: Box<Flight>,
     /// The connection it comes from; kept when the body is whole.
     sender: Option<Sender>,
     deadline: Deadline,
@@ -68,7 +83,7 @@ impl Drop for Watched {
 
 impl Forwarded {
     /// The body of an answer whose head was received. One without bytes is complete at once.
-    pub(crate) fn new(incoming: Incoming, flight: Flight, sender: Sender, deadline: Deadline) -> Self {
+    pub(crate) fn new(incoming: Incoming, flight: Box<Flight>, sender: Sender, deadline: Deadline) -> Self {
         let is_whole = incoming.is_end_stream();
         let mut body = Self { incoming: Some(incoming), flight, sender: Some(sender), deadline };
         if is_whole {
@@ -85,7 +100,7 @@ impl Forwarded {
     fn complete(&mut self) {
         self.flight.complete();
         if let (Some(sender), Some(upstream)) = (self.sender.take(), self.flight.upstream()) {
-            upstream.put(sender, self.flight.core().now());
+            upstream.put(sender, self.flight.core().recent());
         }
     }
 
@@ -139,26 +154,26 @@ impl Body for ProxyBody {
     type Error = RequestError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
-        match self.get_mut() {
-            Self::Forwarded(body) => body.poll(cx),
-            Self::Watched(watched) => watched.body.borrow_mut().poll(cx),
-            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        match &mut self.get_mut().content {
+            Content::Forwarded(body) => body.poll(cx),
+            Content::Watched(watched) => watched.body.borrow_mut().poll(cx),
+            Content::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Forwarded(body) => body.is_whole(),
-            Self::Watched(watched) => watched.body.borrow().is_whole(),
-            Self::Own(body) => body.is_end_stream(),
+        match &self.content {
+            Content::Forwarded(body) => body.is_whole(),
+            Content::Watched(watched) => watched.body.borrow().is_whole(),
+            Content::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Forwarded(body) => body.size(),
-            Self::Watched(watched) => watched.body.borrow().size(),
-            Self::Own(body) => body.size_hint(),
+        match &self.content {
+            Content::Forwarded(body) => body.size(),
+            Content::Watched(watched) => watched.body.borrow().size(),
+            Content::Own(body) => body.size_hint(),
         }
     }
 }

@@ -28,6 +28,11 @@ impl Clock {
         Tick::ZERO.after(self.origin.elapsed())
     }
 
+    /// The timers' name for a tick. Reads no clock.
+    pub(crate) fn instant(&self, tick: Tick) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.origin + Duration::from_nanos(tick.nanos()))
+    }
+
     /// Wall clock of a tick, microseconds since the Unix epoch.
     pub(crate) fn unix_us(&self, tick: Tick) -> i64 {
         self.origin_unix_us.saturating_add_unsigned(tick.nanos() / 1_000)

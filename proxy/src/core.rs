@@ -9,6 +9,7 @@ use crate::metrics::CoreMetrics;
 use crate::recorder::CoreRecorder;
 use crate::site::{Pool, Site};
 use crate::snapshot::Shared;
+use crate::upstream::Fields;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,9 +50,11 @@ pub(crate) struct Core {
     recorder: RefCell<CoreRecorder>,
     #[expect(clippy::vec_box, reason = "a spare is handed on as a box: a pointer moves, not half a kilobyte")]
     spares: RefCell<Vec<Box<Decision>>>,
+    spare_fields: RefCell<Vec<Fields>>,
     generation: Cell<u64>,
     model: RefCell<Option<Arc<Model>>>,
     requests: Cell<u64>,
+    recent: Cell<Tick>,
     index: usize,
     open: Cell<usize>,
     none_open: Notify,
@@ -84,10 +87,12 @@ impl Core {
             routes: RefCell::new(RouteTable::new(MAX_ROUTES)),
             recorder: RefCell::new(recorder),
             spares: RefCell::default(),
+            spare_fields: RefCell::default(),
             // Never a generation, so that what changed since is taken up.
             generation: Cell::new(u64::MAX),
             model: RefCell::default(),
             requests: Cell::new(0),
+            recent: Cell::new(now),
             index,
             common,
             open: Cell::new(0),
@@ -105,8 +110,21 @@ impl Core {
         Rc::clone(&self.site.borrow())
     }
 
+    /// Reads the clock.
     pub(crate) fn now(&self) -> Tick {
-        self.common.clock.now()
+        let now = self.common.clock.now();
+        self.recent.set(now);
+        now
+    }
+
+    /// The last reading of the clock: good where what happened just before was timed.
+    pub(crate) fn recent(&self) -> Tick {
+        self.recent.get()
+    }
+
+    /// A tick as timers want it.
+    pub(crate) fn instant(&self, tick: Tick) -> tokio::time::Instant {
+        self.common.clock.instant(tick)
     }
 
     pub(crate) fn unix_us(&self, tick: Tick) -> i64 {
@@ -164,16 +182,17 @@ impl Core {
         pool: &Pool,
         facts: &RequestFacts,
         exclude: &[u64],
+        now: Tick,
         decision: &mut Decision,
     ) -> Result<Arc<Endpoint>, NoEndpoint> {
-        pool.balancer.borrow_mut().decide(facts, exclude, self.now(), decision)?;
+        pool.balancer.borrow_mut().decide(facts, exclude, now, decision)?;
         pool.metrics().decided(decision.reason(), decision.is_panic());
         decision.endpoint().cloned().ok_or(NoEndpoint::EmptyPool)
     }
 
     /// Teaches the balancer how an attempt ended, and releases its endpoint.
-    pub(crate) fn finish(&self, pool: &Pool, decision: &mut Decision, outcome: &Outcome) {
-        pool.balancer.borrow_mut().finish(decision, outcome, self.now());
+    pub(crate) fn finish(&self, pool: &Pool, decision: &mut Decision, outcome: &Outcome, now: Tick) {
+        pool.balancer.borrow_mut().finish(decision, outcome, now);
     }
 
     /// Takes in a load report of an endpoint.
@@ -198,6 +217,18 @@ impl Core {
         let mut spares = self.spares.borrow_mut();
         if spares.len() < SPARE_DECISIONS {
             spares.push(decision);
+        }
+    }
+
+    /// An empty list of fields.
+    pub(crate) fn spare_fields(&self) -> Fields {
+        self.spare_fields.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep_fields(&self, fields: Fields) {
+        let mut spares = self.spare_fields.borrow_mut();
+        if spares.len() < SPARE_DECISIONS {
+            spares.push(fields);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// A deadline. Most requests never wait for it: their answer is there at once, and no timer is made.
@@ -14,9 +13,9 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline this long from now.
-    pub(crate) fn after(time: Duration) -> Self {
-        Self { at: Instant::now() + time, timer: None }
+    /// A deadline at this time.
+    pub(crate) fn new(at: Instant) -> Self {
+        Self { at, timer: None }
     }
 
     /// When it is.

@@ -52,16 +52,17 @@ const MAX_ATTEMPTS: usize = 5;
 
 impl Flight {
     /// Decides; from here on the request is in flight.
-    pub(crate) fn start(core: Rc<Core>, arrival: Arrival) -> Result<Self, NoEndpoint> {
+    pub(crate) fn start(core: Rc<Core>, arrival: Arrival) -> Result<Box<Self>, NoEndpoint> {
         let mut decision = core.spare_decision();
-        let endpoint = match core.decide(&arrival.pool, &arrival.facts, &[], &mut decision) {
+        let endpoint = match core.decide(&arrival.pool, &arrival.facts, &[], arrival.at, &mut decision) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 core.keep_decision(decision);
                 return Err(error);
             }
         };
-        Ok(Self {
+        // Boxed at once: it goes from hand to hand until the last byte.
+        Ok(Box::new(Self {
             upstream: arrival.pool.upstream(endpoint.key()),
             core,
             arrival,
@@ -73,7 +74,7 @@ impl Flight {
             first_byte: None,
             response_bytes: 0,
             tunnelled: None,
-        })
+        }))
     }
 
     /// Connections of the endpoint that was chosen.
@@ -83,6 +84,11 @@ impl Flight {
 
     pub(crate) fn core(&self) -> &Rc<Core> {
         &self.core
+    }
+
+    /// When the decision in force was made.
+    pub(crate) fn dispatched_at(&self) -> Tick {
+        self.decision.as_ref().map_or(self.arrival.at, |decision| decision.dispatched_at())
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -113,15 +119,16 @@ impl Flight {
         }
         let mut second = self.core.spare_decision();
         let tried = &self.tried[..usize::from(self.attempts)];
-        let decided = self.core.decide(pool, &self.arrival.facts, tried, &mut second);
+        let now = self.core.now();
+        let decided = self.core.decide(pool, &self.arrival.facts, tried, now, &mut second);
         let Ok(endpoint) = decided else {
             self.core.keep_decision(second);
             return false;
         };
         metrics.retries.add(1);
         if let Some(mut first) = self.decision.replace(second) {
-            let outcome = self.outcome(&first, kind, status);
-            self.core.finish(&self.arrival.pool, &mut first, &outcome);
+            let outcome = self.outcome(&first, kind, status, now);
+            self.core.finish(&self.arrival.pool, &mut first, &outcome, now);
             self.core.keep_decision(first);
         }
         self.upstream = self.arrival.pool.upstream(endpoint.key());
@@ -169,21 +176,21 @@ impl Flight {
         self.end(error.outcome(), status);
     }
 
-    fn outcome(&self, decision: &Decision, kind: OutcomeKind, status: u16) -> Outcome {
-        // How long a tunnel lives says nothing about how fast the endpoint is; how long the handshake took does.
-        let until = self.first_byte.filter(|_| self.tunnelled.is_some()).unwrap_or_else(|| self.core.now());
+    fn outcome(&self, decision: &Decision, kind: OutcomeKind, status: u16, until: Tick) -> Outcome {
         Outcome { kind, status, latency: until.since(decision.dispatched_at()) }
     }
 
     fn end(&mut self, kind: OutcomeKind, status: u16) {
         let Some(mut decision) = self.decision.take() else { return };
-        let outcome = self.outcome(&decision, kind, status);
-        self.core.finish(&self.arrival.pool, &mut decision, &outcome);
+        let now = self.core.now();
+        // How long a tunnel lives says nothing about how fast the endpoint is; how long the handshake took does.
+        let until = self.first_byte.filter(|_| self.tunnelled.is_some()).unwrap_or(now);
+        let outcome = self.outcome(&decision, kind, status, until);
+        self.core.finish(&self.arrival.pool, &mut decision, &outcome, now);
         let request_bytes = self.tunnelled.unwrap_or_else(|| self.arrival.body.as_ref().map_or(0, |body| body.bytes()));
         self.record(&decision, &outcome, request_bytes);
         self.core.keep_decision(decision);
         let metrics = self.arrival.pool.metrics();
-        let until = self.first_byte.filter(|_| self.tunnelled.is_some()).unwrap_or_else(|| self.core.now());
         metrics.ended(kind, until.since(self.arrival.at));
         metrics.request_bytes.add(request_bytes);
         metrics.response_bytes.add(self.response_bytes);

@@ -5,54 +5,66 @@
 //! endpoint closed meanwhile is no failure of the endpoint: the request goes to the same endpoint again on a new
 //! connection (RFC 9112 §9.3.1).
 
-use crate::body::{Forwarded, ProxyBody, Watched};
+use crate::alarm::Alarm;
+use crate::body::{Content, Forwarded, ProxyBody, Watched};
+use crate::client::{Client, Serving};
 use crate::config::{RetryOn, RoutePolicy};
-use crate::core::Core;
 use crate::deadline::Deadline;
 use crate::error::RequestError;
 use crate::flight::{Arrival, Flight};
-use crate::headers::{self, ClientHop};
+use crate::headers;
 use crate::load_report;
 use crate::routing;
 use crate::tunnel::{self, Upgrade};
-use crate::upstream::{BodyWatch, RequestBody, Sender, name_authority};
+use crate::upstream::{BodyWatch, Replica, RequestBody, Sender, name_authority};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use tailcast_balance::NoEndpoint;
-use tailcast_features::{OutcomeKind, RequestFacts};
+use tailcast_features::{OutcomeKind, RequestFacts, Tick};
 use tokio::time::Instant;
 
 /// Serves one request. Never fails: errors become responses that name their reason.
-pub(crate) async fn serve(core: Rc<Core>, hop: Rc<ClientHop>, request: Request<Incoming>) -> Response<ProxyBody> {
+pub(crate) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Response<ProxyBody> {
+    let serving = client.serving();
+    let core = &client.core;
+    let at = core.now();
     let version = request.version();
-    let Admitted { mut flight, mut request, policy, upgrade } = match admit(&core, &hop, request) {
+    let Admitted { mut flight, mut request, policy, upgrade } = match admit(&client, request, at) {
         Ok(admitted) => admitted,
         Err(error) => {
             core.metrics().failed(error.reason());
-            return refuse(&error, version);
+            return refuse(&error, version, serving);
         }
     };
-    let total = Deadline::after(policy.timeouts.total);
+    let total = Deadline::new(core.instant(at.after(policy.timeouts.total)));
     let retries = policy.retries;
+    // Requests of an HTTP/2 connection wait at the same time, each in its own task.
+    let own = RefCell::default();
+    let alarm = if version == Version::HTTP_2 { &own } else { &client.alarm };
     loop {
-        match attempt(&flight, request, &policy, &total, upgrade.is_some()).await {
+        match attempt(&flight, request, &policy, &total, alarm, upgrade.is_some()).await {
             Ok(Answered { response, again: Some(again), .. })
                 if retries.on.has(RetryOn::of_status(response.status().as_u16()))
                     && flight.retry(OutcomeKind::ServerError, response.status().as_u16(), retries.attempts) =>
             {
-                request = again;
+                request = again.into_request();
             }
-            Ok(Answered { response, sender, .. }) => {
+            Ok(Answered { response, sender, again }) => {
+                if let Some(again) = again {
+                    core.keep_fields(again.into_fields());
+                }
                 return match upgrade {
                     Some(upgrade) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        tunnel::open(response, flight, upgrade.client, policy.timeouts.tunnel_idle)
+                        tunnel::open(response, flight, upgrade.client, policy.timeouts.tunnel_idle, serving)
                     }
-                    _ => answer(response, sender, flight, total, version),
+                    _ => answer(response, sender, flight, total, version, serving),
                 };
             }
             Err(Failed { error, resend: Some(again) })
@@ -63,7 +75,7 @@ pub(crate) async fn serve(core: Rc<Core>, hop: Rc<ClientHop>, request: Request<I
             Err(Failed { error, .. }) => {
                 tracing::debug!(endpoint = flight.endpoint().name(), %error, "request failed");
                 flight.fail(&error);
-                return refuse(&error, version);
+                return refuse(&error, version, serving);
             }
         }
     }
@@ -71,15 +83,15 @@ pub(crate) async fn serve(core: Rc<Core>, hop: Rc<ClientHop>, request: Request<I
 
 /// A request that has been let in.
 struct Admitted {
-    flight: Flight,
+    flight: Box<Flight>,
     request: Request<RequestBody>,
     policy: RoutePolicy,
     upgrade: Option<Upgrade>,
 }
 
 /// Checks a request, finds route, pool and tenant, decides, and makes it the request to the endpoint.
-fn admit(core: &Rc<Core>, hop: &ClientHop, mut request: Request<Incoming>) -> Result<Admitted, RequestError> {
-    let at = core.now();
+fn admit(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Admitted, RequestError> {
+    let core = &client.core;
     let site = core.site();
     let config = site.config();
     // Taken out before the request is taken apart; costs nothing where nobody asks.
@@ -100,9 +112,9 @@ fn admit(core: &Rc<Core>, hop: &ClientHop, mut request: Request<Incoming>) -> Re
     let request_id = core.next_request_id();
     let (body, watch) = RequestBody::new(incoming, policy.body_bytes);
     // A body before the upgrade is nobody's custom; such a request is served without it, as RFC 9110 §7.8 allows.
-    let wants_upgrade = found.wants_upgrade && watch.is_none();
+    let (wants_upgrade, present) = (found.wants_upgrade && watch.is_none(), found.present);
     let protocol = parts.headers.get(UPGRADE).filter(|_| wants_upgrade).cloned();
-    headers::forward_request(&mut parts, hop, request_id);
+    headers::forward_request(&mut parts, present, &client.hop, request_id);
     let upgrade = protocol.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
     if let Some(upgrade) = &upgrade {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -133,7 +145,7 @@ fn origin_form(uri: &Uri) -> Result<Uri, RequestError> {
 struct Answered {
     response: Response<Incoming>,
     sender: Sender,
-    again: Option<Request<RequestBody>>,
+    again: Option<Replica>,
 }
 
 /// A try that did not bring an answer; with the request where it may be sent again.
@@ -147,6 +159,7 @@ async fn attempt(
     mut request: Request<RequestBody>,
     policy: &RoutePolicy,
     total: &Deadline,
+    alarm: &RefCell<Alarm>,
     may_switch: bool,
 ) -> Result<Answered, Failed> {
     let core = flight.core();
@@ -160,7 +173,8 @@ async fn attempt(
         return Err(Failed { error: RequestError::Upgrade, resend: None });
     }
     let is_safe = request.method().is_safe() && flight.body().is_none();
-    let mut kept = upstream.take(core.now());
+    let mut since = flight.dispatched_at();
+    let mut kept = upstream.take(since);
     loop {
         let is_kept = kept.is_some();
         let mut sender = match kept.take() {
@@ -171,21 +185,25 @@ async fn attempt(
             None => {
                 metrics.connects.add(1);
                 // Boxed: what only a new connection needs must not make the state of every connection larger.
-                match Box::pin(upstream.connect(policy.timeouts.connect)).await {
+                let connected = Box::pin(upstream.connect(policy.timeouts.connect)).await;
+                since = core.now();
+                match connected {
                     Ok(sender) => sender,
                     Err(error) => return Err(Failed { error, resend: Some(request) }),
                 }
             }
         };
         // Sending consumes the request, so what may have to be sent again is copied first.
-        let copy = is_safe.then(|| replica(&request));
-        let (limit, until, body) = (policy.timeouts.first_byte, total.at(), flight.body());
+        let copy = is_safe.then(|| Replica::of(&request, core.spare_fields()));
+        let wait =
+            FirstByte { since: core.instant(since), limit: policy.timeouts.first_byte, total: total.at(), alarm };
+        let body = flight.body();
         // Two calls, because one future for both versions would be as large as both.
         let waited = match &mut sender {
-            Sender::Http1(sender) => first_byte(sender.try_send_request(request), limit, until, body).await,
+            Sender::Http1(sender) => wait.on(sender.try_send_request(request), body).await,
             Sender::Http2(sender, is_secure) => {
                 name_authority(&mut request, *is_secure);
-                Box::pin(first_byte(sender.try_send_request(request), limit, until, body)).await
+                Box::pin(wait.on(sender.try_send_request(request), body)).await
             }
         };
         let mut error = match waited {
@@ -194,9 +212,9 @@ async fn attempt(
             }
             Ok(Ok(response)) => return Ok(Answered { response, sender, again: copy }),
             Ok(Err(error)) => error,
-            Err(error) => return Err(Failed { error, resend: copy }),
+            Err(error) => return Err(Failed { error, resend: copy.map(Replica::into_request) }),
         };
-        let again = error.take_message().or(copy);
+        let again = error.take_message().or_else(|| copy.map(Replica::into_request));
         let error = classify(error.into_error(), flight.body(), policy);
         match again {
             Some(again) if is_kept && matches!(error, RequestError::Reset(_)) => request = again,
@@ -205,28 +223,37 @@ async fn attempt(
     }
 }
 
-/// Waits for the head of the answer. The time starts anew while the client's body makes progress: a slow upload
-/// is not a slow endpoint.
-async fn first_byte<T>(
-    answer: impl Future<Output = T>,
+/// A wait for the head of an answer.
+struct FirstByte<'a> {
+    since: Instant,
     limit: std::time::Duration,
     total: Instant,
-    body: Option<&BodyWatch>,
-) -> Result<T, RequestError> {
-    let mut answer = std::pin::pin!(answer);
-    let mut seen = 0;
-    loop {
-        let until = total.min(Instant::now() + limit);
-        if let Ok(done) = tokio::time::timeout_at(until, answer.as_mut()).await {
-            return Ok(done);
-        }
-        let moved = body.is_some_and(|body| !body.has_ended() && body.bytes() > seen);
-        if until == total {
-            return Err(RequestError::TotalTimeout);
-        } else if !moved {
-            return Err(RequestError::FirstByteTimeout);
-        }
-        seen = body.map_or(0, BodyWatch::bytes);
+    alarm: &'a RefCell<Alarm>,
+}
+
+impl FirstByte<'_> {
+    /// Waits. The time starts anew while the client's body makes progress: a slow upload is not a slow endpoint.
+    async fn on<T>(mut self, answer: impl Future<Output = T>, body: Option<&BodyWatch>) -> Result<T, RequestError> {
+        let mut answer = std::pin::pin!(answer);
+        let mut seen = 0;
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(done) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(done));
+                }
+                let until = self.total.min(self.since + self.limit);
+                ready!(self.alarm.borrow_mut().poll(cx, until));
+                let moved = body.is_some_and(|body| !body.has_ended() && body.bytes() > seen);
+                if until == self.total {
+                    return Poll::Ready(Err(RequestError::TotalTimeout));
+                } else if !moved {
+                    return Poll::Ready(Err(RequestError::FirstByteTimeout));
+                }
+                seen = body.map_or(0, BodyWatch::bytes);
+                self.since = Instant::now();
+            }
+        })
+        .await
     }
 }
 
@@ -242,21 +269,13 @@ fn classify(error: hyper::Error, body: Option<&BodyWatch>, policy: &RoutePolicy)
     }
 }
 
-/// The same request without a body; only called where it has none.
-fn replica(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
-}
-
 fn answer(
     response: Response<Incoming>,
     sender: Sender,
-    mut flight: Flight,
+    mut flight: Box<Flight>,
     total: Deadline,
     version: Version,
+    serving: Serving,
 ) -> Response<ProxyBody> {
     let (mut parts, incoming) = response.into_parts();
     flight.answered(parts.status.as_u16());
@@ -272,17 +291,17 @@ fn answer(
     parts.version = Version::HTTP_11;
     let body = Forwarded::new(incoming, flight, sender, total);
     let body = match version {
-        Version::HTTP_2 if !body.is_whole() => ProxyBody::Watched(Watched::new(body)),
-        _ => ProxyBody::Forwarded(Box::new(body)),
+        Version::HTTP_2 if !body.is_whole() => Content::Watched(Watched::new(body)),
+        _ => Content::Forwarded(body),
     };
-    Response::from_parts(parts, body)
+    Response::from_parts(parts, body.of(serving))
 }
 
 /// The proxy's own answer to a request that failed.
-fn refuse(error: &RequestError, version: Version) -> Response<ProxyBody> {
+fn refuse(error: &RequestError, version: Version, serving: Serving) -> Response<ProxyBody> {
     let text = serde_json::json!({ "error": error.reason(), "message": error.to_string() }).to_string();
     let length = text.len();
-    let mut response = Response::new(ProxyBody::Own(Full::new(Bytes::from(text))));
+    let mut response = Response::new(Content::Own(Full::new(Bytes::from(text))).of(serving));
     *response.status_mut() = error.status();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));

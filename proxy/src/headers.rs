@@ -25,8 +25,8 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(crate) const X_TAILCAST_ENDPOINT: HeaderName = HeaderName::from_static("x-tailcast-endpoint");
 
 /// Fields of one hop, beside those that `Connection` names. `Trailer` is not among them: it tells what follows the
-/// body, and trailers are handed on.
-const HOP_BY_HOP: [HeaderName; 7] = [
+/// body, and trailers are handed on. The first bits of [`Present`] are theirs, in this order.
+static HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -35,6 +35,60 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// Which of the fields looked for a message has. Most have next to none: one look at each field that is there costs less
+/// than a search for each that might be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Present(u16);
+
+impl Present {
+    const CONNECTION: u16 = 1;
+    const TRANSFER_ENCODING: u16 = 1 << 5;
+    const UPGRADE: u16 = 1 << 6;
+    const TE: u16 = 1 << 7;
+    const EXPECT: u16 = 1 << 8;
+    const COOKIE: u16 = 1 << 9;
+    const FORWARDED: u16 = 1 << 10;
+    const X_FORWARDED_FOR: u16 = 1 << 11;
+    const X_FORWARDED_HOST: u16 = 1 << 12;
+    const X_REAL_IP: u16 = 1 << 13;
+    const X_REQUEST_ID: u16 = 1 << 14;
+
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |bits, name| bits | Self::bit(name.as_str())))
+    }
+
+    /// The bit of a name; none where it is not looked for. Compiled to a jump by length.
+    fn bit(name: &str) -> u16 {
+        match name {
+            "connection" => Self::CONNECTION,
+            "keep-alive" => 1 << 1,
+            "proxy-connection" => 1 << 2,
+            "proxy-authenticate" => 1 << 3,
+            "proxy-authorization" => 1 << 4,
+            "transfer-encoding" => Self::TRANSFER_ENCODING,
+            "upgrade" => Self::UPGRADE,
+            "te" => Self::TE,
+            "expect" => Self::EXPECT,
+            "cookie" => Self::COOKIE,
+            "forwarded" => Self::FORWARDED,
+            "x-forwarded-for" => Self::X_FORWARDED_FOR,
+            "x-forwarded-host" => Self::X_FORWARDED_HOST,
+            "x-real-ip" => Self::X_REAL_IP,
+            "x-request-id" => Self::X_REQUEST_ID,
+            _ => 0,
+        }
+    }
+
+    fn has(self, field: u16) -> bool {
+        self.0 & field != 0
+    }
+
+    /// Those of one hop.
+    fn hop_by_hop(self) -> impl Iterator<Item = &'static HeaderName> {
+        HOP_BY_HOP.iter().enumerate().filter(move |(place, _)| self.has(1 << place)).map(|(_, name)| name)
+    }
+}
 
 /// Longest request id that is taken over from the client.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -79,6 +133,7 @@ pub(crate) struct Inspected<'a> {
     pub(crate) host: &'a str,
     /// True where the client asks for another protocol, and may have it.
     pub(crate) wants_upgrade: bool,
+    pub(crate) present: Present,
 }
 
 /// Refuses what must not be forwarded, before anything is remembered of the request.
@@ -87,12 +142,25 @@ pub(crate) fn inspect(parts: &Parts) -> Result<Inspected<'_>, RequestError> {
         return Err(RequestError::Connect);
     }
     let headers = &parts.headers;
+    let present = Present::of(headers);
     // A server may ignore an upgrade; ignoring h2c only costs the client its HTTP/2.
-    let wants_upgrade = parts.version == Version::HTTP_11
+    let wants_upgrade = present.has(Present::UPGRADE)
+        && parts.version == Version::HTTP_11
         && headers.get(header::UPGRADE).is_some_and(|upgrade| !upgrade.as_bytes().eq_ignore_ascii_case(b"h2c"))
         && names_in(headers, &header::CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"));
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(RequestError::BadRequest("both transfer-encoding and content-length"));
+    if present.has(Present::TRANSFER_ENCODING) {
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(RequestError::BadRequest("both transfer-encoding and content-length"));
+        }
+        // Whoever is behind may count codings in another way, and then frames the body in another way.
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        if !codings.next().is_some_and(is_chunked) || codings.next().is_some() {
+            return Err(RequestError::BadRequest("transfer-encoding is not chunked alone"));
+        }
+    }
+    if parts.uri.path() == "*" && parts.method != Method::OPTIONS {
+        return Err(RequestError::BadRequest("* is a target of OPTIONS only"));
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -117,7 +185,13 @@ pub(crate) fn inspect(parts: &Parts) -> Result<Inspected<'_>, RequestError> {
     if host.bytes().any(|byte| matches!(byte, b'@' | b'/' | b'\\' | b'?' | b'#' | b' ' | b'\t' | b',')) {
         return Err(RequestError::BadRequest("host is not host or host:port"));
     }
-    Ok(Inspected { host, wants_upgrade })
+    // A colon within brackets belongs to an IPv6 address.
+    if let Some((_, port)) = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))
+        && !port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err(RequestError::BadRequest("the host's port is not a number"));
+    }
+    Ok(Inspected { host, wants_upgrade, present })
 }
 
 /// The comma-separated names in a field.
@@ -126,49 +200,67 @@ fn names_in<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Makes a client's headers those of the request to the endpoint.
-pub(crate) fn forward_request(parts: &mut Parts, hop: &ClientHop, request_id: u64) {
-    let accepts_trailers =
-        parts.headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+/// As many fields are added at most: room for all is made at once.
+const ADDED: usize = 6;
+
+/// Makes a client's headers those of the request to the endpoint. `present` is what [`inspect`] found.
+pub(crate) fn forward_request(parts: &mut Parts, present: Present, hop: &ClientHop, request_id: u64) {
     let host = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     let headers = &mut parts.headers;
-    strip_hop_by_hop(headers);
-    headers.remove(header::TE);
-    if accepts_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.reserve(ADDED);
+    strip_hop_by_hop(headers, present);
+    if present.has(Present::TE) {
+        let accepts_trailers =
+            headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        headers.remove(header::TE);
+        if accepts_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
     }
-    // The server side has answered `100-continue` itself once the body is wanted.
-    headers.remove(header::EXPECT);
+    if present.has(Present::EXPECT) {
+        // The server side has answered `100-continue` itself once the body is wanted.
+        headers.remove(header::EXPECT);
+    }
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    if parts.version == Version::HTTP_2 {
+    if present.has(Present::COOKIE) && parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
+    let mut has_forwarded_host = present.has(Present::X_FORWARDED_HOST);
     if hop.is_trusted {
-        append(headers, X_FORWARDED_FOR, &hop.address);
+        if present.has(Present::X_FORWARDED_FOR) {
+            append(headers, X_FORWARDED_FOR, &hop.address);
+        } else {
+            headers.insert(X_FORWARDED_FOR, hop.address.clone());
+        }
         if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_PROTO) {
             entry.insert(hop.proto.clone());
         }
-        if hop.forwarded.is_some() || headers.contains_key(FORWARDED) {
+        if hop.forwarded.is_some() || present.has(Present::FORWARDED) {
             append(headers, FORWARDED, &hop.element);
         }
     } else {
         headers.insert(X_FORWARDED_FOR, hop.address.clone());
         headers.insert(X_FORWARDED_PROTO, hop.proto.clone());
-        headers.remove(X_FORWARDED_HOST);
-        headers.remove(X_REAL_IP);
+        if has_forwarded_host {
+            headers.remove(X_FORWARDED_HOST);
+            has_forwarded_host = false;
+        }
+        if present.has(Present::X_REAL_IP) {
+            headers.remove(X_REAL_IP);
+        }
         match &hop.forwarded {
             Some(forwarded) => drop(headers.insert(FORWARDED, forwarded.clone())),
-            None => drop(headers.remove(FORWARDED)),
+            None if present.has(Present::FORWARDED) => drop(headers.remove(FORWARDED)),
+            None => {}
         }
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(header::HOST).cloned()
-    {
+    if !has_forwarded_host && let Some(host) = headers.get(header::HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    let keeps_id = headers.get(X_REQUEST_ID).is_some_and(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
+    let keeps_id = present.has(Present::X_REQUEST_ID)
+        && headers.get(X_REQUEST_ID).is_some_and(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
     if !keeps_id && let Ok(id) = HeaderValue::from_bytes(&hex(request_id)) {
         headers.insert(X_REQUEST_ID, id);
     }
@@ -177,16 +269,19 @@ pub(crate) fn forward_request(parts: &mut Parts, hop: &ClientHop, request_id: u6
 
 /// Makes an endpoint's headers those of the response to the client.
 pub(crate) fn forward_response(headers: &mut HeaderMap, version: Version) {
-    strip_hop_by_hop(headers);
+    strip_hop_by_hop(headers, Present::of(headers));
     headers.append(header::VIA, via(version));
 }
 
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_10 => "1.0 tailcast",
-        Version::HTTP_2 => "2.0 tailcast",
-        _ => "1.1 tailcast",
-    })
+    const HTTP_10: HeaderValue = HeaderValue::from_static("1.0 tailcast");
+    const HTTP_11: HeaderValue = HeaderValue::from_static("1.1 tailcast");
+    const HTTP_2: HeaderValue = HeaderValue::from_static("2.0 tailcast");
+    match version {
+        Version::HTTP_10 => HTTP_10,
+        Version::HTTP_2 => HTTP_2,
+        _ => HTTP_11,
+    }
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1.1 allows one field only (RFC 9113 §8.2.3).
@@ -222,9 +317,11 @@ fn append(headers: &mut HeaderMap, name: HeaderName, own: &HeaderValue) {
     }
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+fn strip_hop_by_hop(headers: &mut HeaderMap, present: Present) {
+    if present.has(Present::CONNECTION) {
         let named: Vec<HeaderName> = names_in(headers, &header::CONNECTION)
+            // What is most often there is nobody's name, or goes anyway.
+            .filter(|name| !matches!(*name, "close" | "keep-alive" | "upgrade"))
             .filter_map(|name| HeaderName::try_from(name).ok())
             // A client must not be able to have the fields removed that frame and route its request.
             .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH)
@@ -233,7 +330,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    for name in present.hop_by_hop() {
         headers.remove(name);
     }
 }
@@ -245,6 +342,14 @@ mod tests {
     use super::*;
     use http::Request;
 
+    #[test]
+    fn each_field_of_one_hop_has_the_bit_of_its_place() {
+        for (place, name) in HOP_BY_HOP.iter().enumerate() {
+            assert_eq!(Present::bit(name.as_str()), 1 << place, "{name}");
+        }
+        assert_eq!(Present::bit("content-length"), 0);
+    }
+
     fn parts(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Parts {
         build(Request::builder().uri("/x").header("host", "a")).body(()).unwrap().into_parts().0
     }
@@ -254,7 +359,8 @@ mod tests {
         let trusted = crate::trust::Network::parse(trusted).into_iter().collect();
         let forwarding = Forwarding { trusted, forwarded: writes_forwarded };
         let peer = IpAddr::from([10, 0, 0, 1]);
-        forward_request(&mut parts, &ClientHop::new(peer, peer, false, &forwarding), 0xab);
+        let present = Present::of(&parts.headers);
+        forward_request(&mut parts, present, &ClientHop::new(peer, peer, false, &forwarding), 0xab);
         parts.headers
     }
 
@@ -340,6 +446,21 @@ mod tests {
             status(&parts(|b| b.header("content-length", "3").header("transfer-encoding", "chunked"))),
             Err(400)
         );
+        for coding in ["chunked, chunked", "gzip, chunked", "identity"] {
+            assert_eq!(status(&parts(|b| b.header("transfer-encoding", coding))), Err(400), "{coding}");
+        }
+        let twice =
+            |b: http::request::Builder| b.header("transfer-encoding", "chunked").header("transfer-encoding", "chunked");
+        assert_eq!(status(&parts(twice)), Err(400));
+        assert_eq!(status(&parts(|b| b.header("transfer-encoding", "Chunked"))), Ok(false));
+        assert_eq!(status(&parts(|b| b.uri("*"))), Err(400));
+        assert_eq!(status(&parts(|b| b.uri("*").method("OPTIONS"))), Ok(false));
+        let host = |host| status(&Request::builder().uri("/").header("host", host).body(()).unwrap().into_parts().0);
+        for (name, expected) in
+            [("a:b", Err(400)), ("a:80", Ok(false)), ("[::1]", Ok(false)), ("[::1]:x", Err(400)), ("a:", Ok(false))]
+        {
+            assert_eq!(host(name), expected, "{name}");
+        }
         assert_eq!(status(&parts(|b| b.header("upgrade", "websocket"))), Ok(false), "not named by connection");
         let upgrade = |b: http::request::Builder, to| b.header("connection", "x, Upgrade").header("upgrade", to);
         assert_eq!(status(&parts(|b| upgrade(b, "websocket"))), Ok(true));

@@ -22,8 +22,10 @@
 
 mod address_limit;
 mod admin;
+mod alarm;
 mod body;
 mod budget;
+mod client;
 mod clock;
 pub mod config;
 mod control;

@@ -102,16 +102,18 @@ impl Proxy {
         let mut commands = Vec::with_capacity(workers);
         for (index, (own, core_metrics)) in sockets.into_iter().zip(&metrics.cores).enumerate() {
             let failed = |source| ProxyError::Start { what: "a worker", source };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
             let rows = recorder.as_ref().map(|recorder| recorder.core(Arc::clone(core_metrics)));
             let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+            let (began, started) = std::sync::mpsc::channel();
             let (common, core_metrics) = (common.clone(), Arc::clone(core_metrics));
             let thread = std::thread::Builder::new().name(format!("tailcast-{index}")).spawn(move || {
                 let rows = rows.unwrap_or_else(CoreRecorder::disabled);
-                worker::run(&runtime, Core::new(index, common, core_metrics, rows), own, receiver);
+                worker::run(|| Core::new(index, common, core_metrics, rows), own, receiver, &began)
             });
             threads.push(thread.map_err(failed)?);
             commands.push(sender);
+            // A worker that cannot begin has hung up without a word, or with one.
+            started.recv().unwrap_or_else(|_| Err(std::io::Error::other("it ended at once"))).map_err(failed)?;
         }
         let control = Arc::new(Control {
             common,

@@ -7,6 +7,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,19 +20,24 @@ pub(crate) struct Impatient<S> {
     stream: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// True while a write waits, for whom it may concern. Atomic because hyper wants an upgradable stream to be `Send`.
+    stalls: Arc<AtomicBool>,
 }
 
 impl<S> Impatient<S> {
-    pub(crate) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, timer: None }
+    pub(crate) fn new(stream: S, limit: Duration, stalls: Arc<AtomicBool>) -> Self {
+        Self { stream, limit, timer: None, stalls }
     }
 
     /// What a write gave, or an error where it has waited for too long.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.timer = None;
+            if self.timer.take().is_some() {
+                self.stalls.store(false, Ordering::Relaxed);
+            }
             return written;
         }
+        self.stalls.store(true, Ordering::Relaxed);
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         match timer.as_mut().poll(cx) {
@@ -93,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_stops_is_cut_and_one_that_is_slow_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut ours = Impatient::new(ours, Duration::from_millis(100));
+        let mut ours = Impatient::new(ours, Duration::from_millis(100), Arc::default());
         let slow = async {
             for _ in 0..8 {
                 tokio::time::sleep(Duration::from_millis(30)).await;

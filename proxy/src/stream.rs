@@ -29,6 +29,27 @@ impl Stream {
     }
 }
 
+/// As much is copied to be sent as one piece. A head and a short body are some hundred bytes: copying them costs some
+/// nanoseconds, and `send` costs the kernel about half a microsecond less than `writev`.
+const SMALL: usize = 1_024;
+
+/// Sends small pieces as one; `None` where they are not small.
+fn send_small(
+    stream: Pin<&mut TcpStream>,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+) -> Option<Poll<io::Result<usize>>> {
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > SMALL {
+        return None;
+    }
+    let (mut bytes, mut length) = ([0; SMALL], 0);
+    for piece in pieces {
+        bytes.get_mut(length..length + piece.len())?.copy_from_slice(piece);
+        length += piece.len();
+    }
+    Some(stream.poll_write(cx, bytes.get(..length)?))
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
@@ -52,7 +73,10 @@ impl AsyncWrite for Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Plain(stream) => match send_small(Pin::new(stream), cx, slices) {
+                Some(written) => written,
+                None => Pin::new(stream).poll_write_vectored(cx, slices),
+            },
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }

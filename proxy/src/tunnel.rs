@@ -4,7 +4,8 @@
 //! closed by itself, so a peer that has said its last word still hears the answer. The total time limit does not
 //! apply; silence in both directions does end it, because a peer that is gone without a word never says so.
 
-use crate::body::ProxyBody;
+use crate::body::{Content, ProxyBody};
+use crate::client::Serving;
 use crate::flight::Flight;
 use crate::headers;
 use bytes::Bytes;
@@ -47,9 +48,10 @@ struct Traffic {
 /// Hands the endpoint's 101 on and carries bytes from then on.
 pub(crate) fn open(
     mut response: Response<Incoming>,
-    mut flight: Flight,
+    mut flight: Box<Flight>,
     client: OnUpgrade,
     idle: Duration,
+    serving: Serving,
 ) -> Response<ProxyBody> {
     let endpoint = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
@@ -80,7 +82,7 @@ pub(crate) fn open(
         };
         flight.ended(kind);
     });
-    Response::from_parts(parts, ProxyBody::Own(Full::<Bytes>::default()))
+    Response::from_parts(parts, Content::Own(Full::<Bytes>::default()).of(serving))
 }
 
 async fn carry(

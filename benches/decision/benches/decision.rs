@@ -53,11 +53,13 @@ fn forecast(c: &mut Criterion) {
     for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
         for candidates in [8, 16, 64] {
             group.bench_function(BenchmarkId::new(kernel.name(), candidates), |b| {
-                b.iter(|| predict_batch_with(kernel, &forest, black_box(&bins), BLOCK, candidates, &mut out));
+                b.iter(|| {
+                    predict_batch_with(kernel, &forest, usize::MAX, black_box(&bins), BLOCK, candidates, &mut out)
+                });
             });
         }
         group.bench_function(BenchmarkId::new(kernel.name(), 100), |b| {
-            b.iter(|| predict_batch_with(kernel, &forest, black_box(&bins), 2 * BLOCK, 100, &mut out));
+            b.iter(|| predict_batch_with(kernel, &forest, usize::MAX, black_box(&bins), 2 * BLOCK, 100, &mut out));
         });
     }
     group.finish();

@@ -1,164 +1,214 @@
-//! Rows to Arrow: one builder a column, filled by one core, finished into a `RecordBatch`.
+//! Rows to Arrow: plain columns, filled by one core, turned into a `RecordBatch` without a copy.
+//!
+//! `Vec`s and not arrow's builders: a row has some eighty values, none of which is ever null, and a builder keeps the
+//! books of nulls for each. The features lie row after row while they come in, one copy a row, and are turned into columns
+//! when the batch is made.
 
-use super::{LogRow, columns};
-use crate::schema::FEATURE_COUNT;
+use super::{LogRow, LoggedCandidate, columns};
+use crate::schema::{FEATURE_COUNT, Row};
 use arrow::array::{
-    ArrayRef, Float32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder, UInt8Builder, UInt16Builder,
-    UInt64Builder,
+    ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, ListArray, PrimitiveArray, RecordBatch, StringArray,
 };
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{Field, Float32Type, Int64Type, UInt8Type, UInt16Type, UInt64Type};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
-/// Builders for one batch of log rows.
+/// Columns for one batch of log rows.
 #[derive(Debug)]
 pub struct LogBatch {
-    arrival: Int64Builder,
-    request_id: UInt64Builder,
-    pool: StringBuilder,
-    tenant: StringBuilder,
-    route: StringBuilder,
-    method: StringBuilder,
-    policy: StringBuilder,
-    reason: StringBuilder,
-    model: StringBuilder,
-    endpoint: StringBuilder,
-    propensity: Float32Builder,
-    epsilon: Float32Builder,
-    candidates: ListBuilder<UInt64Builder>,
-    candidate_propensities: ListBuilder<Float32Builder>,
-    candidate_scores: ListBuilder<Float32Builder>,
-    candidate_features: ListBuilder<Float32Builder>,
-    outcome: StringBuilder,
-    status: UInt16Builder,
-    latency: UInt64Builder,
-    first_byte: UInt64Builder,
-    request_bytes: UInt64Builder,
-    response_bytes: UInt64Builder,
-    attempts: UInt8Builder,
-    features: [Float32Builder; FEATURE_COUNT],
-    rows: usize,
+    arrival: Vec<i64>,
+    request_id: Vec<u64>,
+    pool: Text,
+    tenant: Text,
+    route: Text,
+    method: Text,
+    policy: Text,
+    reason: Text,
+    model: Text,
+    endpoint: Text,
+    propensity: Vec<f32>,
+    epsilon: Vec<f32>,
+    candidate_ends: Vec<i32>,
+    candidates: Vec<LoggedCandidate>,
+    /// Ends in values, not in rows of features.
+    sampled_ends: Vec<i32>,
+    sampled: Vec<f32>,
+    is_sampled: BooleanBufferBuilder,
+    outcome: Text,
+    status: Vec<u16>,
+    latency: Vec<u64>,
+    first_byte: Vec<u64>,
+    request_bytes: Vec<u64>,
+    response_bytes: Vec<u64>,
+    attempts: Vec<u8>,
+    features: Vec<Row>,
+}
+
+/// A column of strings: their bytes, and where each ends.
+#[derive(Debug, Default)]
+struct Text {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+}
+
+impl Text {
+    fn push(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.ends.push(end(self.bytes.len()));
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let offsets = offsets(&mut self.ends);
+        Ok(Arc::new(StringArray::try_new(offsets, take(&mut self.bytes).into(), None)?))
+    }
+}
+
+/// A position as Arrow stores it. A batch is handed over each second, long before it has 2 GiB; should one grow so large, it
+/// is refused by arrow's checks.
+fn end(position: usize) -> i32 {
+    i32::try_from(position).unwrap_or(i32::MAX)
+}
+
+/// What is in a column, with as much room as it had left in its place.
+fn take<T>(column: &mut Vec<T>) -> Vec<T> {
+    let room = column.len();
+    std::mem::replace(column, Vec::with_capacity(room))
+}
+
+fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    let mut offsets = Vec::with_capacity(ends.len() + 1);
+    offsets.push(0);
+    offsets.append(ends);
+    OffsetBuffer::new(offsets.into())
+}
+
+fn numbers<T: ArrowPrimitiveType>(column: &mut Vec<T::Native>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(take(column)), None))
+}
+
+fn list<T: ArrowPrimitiveType>(
+    offsets: &OffsetBuffer<i32>,
+    values: Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, ArrowError> {
+    let item = Arc::new(Field::new("item", T::DATA_TYPE, true));
+    let values = Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), None));
+    Ok(Arc::new(ListArray::try_new(item, offsets.clone(), values, nulls)?))
 }
 
 impl LogBatch {
-    /// Builders with room for `capacity` rows.
+    /// Columns with room for `capacity` rows.
     pub fn with_capacity(capacity: usize) -> Self {
-        // Names are short; arrow grows the byte buffers by doubling where a guess was low.
-        let string = || StringBuilder::with_capacity(capacity, capacity * 12);
-        let float = || Float32Builder::with_capacity(capacity);
-        let number = || UInt64Builder::with_capacity(capacity);
+        // Names are short; the bytes grow by doubling where a guess was low.
+        let text = || Text { bytes: Vec::with_capacity(capacity * 12), ends: Vec::with_capacity(capacity) };
         Self {
-            arrival: Int64Builder::with_capacity(capacity),
-            request_id: number(),
-            pool: string(),
-            tenant: string(),
-            route: string(),
-            method: string(),
-            policy: string(),
-            reason: string(),
-            model: string(),
-            endpoint: string(),
-            propensity: float(),
-            epsilon: float(),
-            candidates: ListBuilder::new(number()),
-            candidate_propensities: ListBuilder::new(float()),
-            candidate_scores: ListBuilder::new(float()),
-            candidate_features: ListBuilder::new(Float32Builder::new()),
-            outcome: string(),
-            status: UInt16Builder::with_capacity(capacity),
-            latency: number(),
-            first_byte: number(),
-            request_bytes: number(),
-            response_bytes: number(),
-            attempts: UInt8Builder::with_capacity(capacity),
-            features: std::array::from_fn(|_| float()),
-            rows: 0,
+            arrival: Vec::with_capacity(capacity),
+            request_id: Vec::with_capacity(capacity),
+            pool: text(),
+            tenant: text(),
+            route: text(),
+            method: text(),
+            policy: text(),
+            reason: text(),
+            model: text(),
+            endpoint: text(),
+            propensity: Vec::with_capacity(capacity),
+            epsilon: Vec::with_capacity(capacity),
+            candidate_ends: Vec::with_capacity(capacity),
+            candidates: Vec::new(),
+            sampled_ends: Vec::with_capacity(capacity),
+            sampled: Vec::new(),
+            is_sampled: BooleanBufferBuilder::new(capacity),
+            outcome: text(),
+            status: Vec::with_capacity(capacity),
+            latency: Vec::with_capacity(capacity),
+            first_byte: Vec::with_capacity(capacity),
+            request_bytes: Vec::with_capacity(capacity),
+            response_bytes: Vec::with_capacity(capacity),
+            attempts: Vec::with_capacity(capacity),
+            features: Vec::with_capacity(capacity),
         }
     }
 
     /// Rows so far.
     pub fn len(&self) -> usize {
-        self.rows
+        self.features.len()
     }
 
     /// True where no row was added since the last [`LogBatch::finish`].
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.features.is_empty()
     }
 
     /// Adds a row.
     pub fn append(&mut self, row: &LogRow<'_>) {
-        self.arrival.append_value(row.arrival_us);
-        self.request_id.append_value(row.request_id);
-        self.pool.append_value(row.pool);
-        self.tenant.append_value(row.tenant);
-        self.route.append_value(row.route);
-        self.method.append_value(row.method);
-        self.policy.append_value(row.policy);
-        self.reason.append_value(row.reason);
-        self.model.append_value(row.model);
-        self.endpoint.append_value(row.endpoint);
-        self.propensity.append_value(row.propensity);
-        self.epsilon.append_value(row.epsilon);
-        for candidate in row.candidates {
-            self.candidates.values().append_value(candidate.endpoint);
-            self.candidate_propensities.values().append_value(candidate.propensity);
-            self.candidate_scores.values().append_value(candidate.score);
-        }
-        self.candidates.append(true);
-        self.candidate_propensities.append(true);
-        self.candidate_scores.append(true);
+        self.arrival.push(row.arrival_us);
+        self.request_id.push(row.request_id);
+        self.pool.push(row.pool);
+        self.tenant.push(row.tenant);
+        self.route.push(row.route);
+        self.method.push(row.method);
+        self.policy.push(row.policy);
+        self.reason.push(row.reason);
+        self.model.push(row.model);
+        self.endpoint.push(row.endpoint);
+        self.propensity.push(row.propensity);
+        self.epsilon.push(row.epsilon);
+        self.candidates.extend_from_slice(row.candidates);
+        self.candidate_ends.push(end(self.candidates.len()));
         if let Some(rows) = row.candidate_features {
-            for features in rows {
-                self.candidate_features.values().append_slice(features);
-            }
+            self.sampled.extend_from_slice(rows.as_flattened());
         }
-        self.candidate_features.append(row.candidate_features.is_some());
-        self.outcome.append_value(row.outcome.name());
-        self.status.append_value(row.status);
-        self.latency.append_value(row.latency_us);
-        self.first_byte.append_value(row.first_byte_us);
-        self.request_bytes.append_value(row.request_bytes);
-        self.response_bytes.append_value(row.response_bytes);
-        self.attempts.append_value(row.attempts);
-        for (builder, value) in self.features.iter_mut().zip(row.features) {
-            builder.append_value(*value);
-        }
-        self.rows += 1;
+        self.sampled_ends.push(end(self.sampled.len()));
+        self.is_sampled.append(row.candidate_features.is_some());
+        self.outcome.push(row.outcome.name());
+        self.status.push(row.status);
+        self.latency.push(row.latency_us);
+        self.first_byte.push(row.first_byte_us);
+        self.request_bytes.push(row.request_bytes);
+        self.response_bytes.push(row.response_bytes);
+        self.attempts.push(row.attempts);
+        self.features.push(*row.features);
     }
 
-    /// The rows as a batch; the builders are empty afterwards and keep their room.
+    /// The rows as a batch; the columns are empty afterwards and keep their room.
     ///
     /// # Errors
-    /// Only where the columns disagree with [`columns::schema`], which the tests exclude.
+    /// Where the columns disagree with [`columns::schema`], which the tests exclude, or a column has over 2 GiB.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        self.rows = 0;
+        let candidates = take(&mut self.candidates);
+        let candidate_ends = offsets(&mut self.candidate_ends);
+        let sampled_ends = offsets(&mut self.sampled_ends);
+        let sampled = NullBuffer::new(self.is_sampled.finish());
         let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(self.arrival.finish()),
-            Arc::new(self.request_id.finish()),
-            Arc::new(self.pool.finish()),
-            Arc::new(self.tenant.finish()),
-            Arc::new(self.route.finish()),
-            Arc::new(self.method.finish()),
-            Arc::new(self.policy.finish()),
-            Arc::new(self.reason.finish()),
-            Arc::new(self.model.finish()),
-            Arc::new(self.endpoint.finish()),
-            Arc::new(self.propensity.finish()),
-            Arc::new(self.epsilon.finish()),
-            Arc::new(self.candidates.finish()),
-            Arc::new(self.candidate_propensities.finish()),
-            Arc::new(self.candidate_scores.finish()),
-            Arc::new(self.candidate_features.finish()),
-            Arc::new(self.outcome.finish()),
-            Arc::new(self.status.finish()),
-            Arc::new(self.latency.finish()),
-            Arc::new(self.first_byte.finish()),
-            Arc::new(self.request_bytes.finish()),
-            Arc::new(self.response_bytes.finish()),
-            Arc::new(self.attempts.finish()),
+            numbers::<Int64Type>(&mut self.arrival),
+            numbers::<UInt64Type>(&mut self.request_id),
+            self.pool.finish()?,
+            self.tenant.finish()?,
+            self.route.finish()?,
+            self.method.finish()?,
+            self.policy.finish()?,
+            self.reason.finish()?,
+            self.model.finish()?,
+            self.endpoint.finish()?,
+            numbers::<Float32Type>(&mut self.propensity),
+            numbers::<Float32Type>(&mut self.epsilon),
+            list::<UInt64Type>(&candidate_ends, candidates.iter().map(|one| one.endpoint).collect(), None)?,
+            list::<Float32Type>(&candidate_ends, candidates.iter().map(|one| one.propensity).collect(), None)?,
+            list::<Float32Type>(&candidate_ends, candidates.iter().map(|one| one.score).collect(), None)?,
+            list::<Float32Type>(&sampled_ends, take(&mut self.sampled), Some(sampled))?,
+            self.outcome.finish()?,
+            numbers::<UInt16Type>(&mut self.status),
+            numbers::<UInt64Type>(&mut self.latency),
+            numbers::<UInt64Type>(&mut self.first_byte),
+            numbers::<UInt64Type>(&mut self.request_bytes),
+            numbers::<UInt64Type>(&mut self.response_bytes),
+            numbers::<UInt8Type>(&mut self.attempts),
         ];
-        for builder in &mut self.features {
-            arrays.push(Arc::new(builder.finish()));
+        let rows = take(&mut self.features);
+        for feature in 0..FEATURE_COUNT {
+            arrays.push(numbers::<Float32Type>(&mut rows.iter().map(|row| row[feature]).collect()));
         }
         RecordBatch::try_new(columns::schema(), arrays)
     }

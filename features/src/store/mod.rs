@@ -119,11 +119,13 @@ impl FeatureStore {
         let residual = endpoint.residual();
         let tenant = self.tenant_endpoints.get(mix(view.tenant(), endpoint.key()));
         let route = self.route_endpoints.get(mix(view.route(), endpoint.key()));
-        row[index::TENANT_ENDPOINT_RESIDUAL] = pair_residual(tenant, residual, now);
-        row[index::TENANT_ENDPOINT_COUNT] = pair_count(tenant, now);
+        let (of_tenant, count) = pair_evidence(tenant, residual, now);
+        row[index::TENANT_ENDPOINT_RESIDUAL] = of_tenant;
+        row[index::TENANT_ENDPOINT_COUNT] = count;
         row[index::TENANT_ENDPOINT_IDLE] = tenant.map_or(f32::NAN, |pair| ln_1p(now.millis_since(pair.last())));
-        row[index::ROUTE_ENDPOINT_RESIDUAL] = pair_residual(route, residual, now);
-        row[index::ROUTE_ENDPOINT_COUNT] = pair_count(route, now);
+        let (of_route, count) = pair_evidence(route, residual, now);
+        row[index::ROUTE_ENDPOINT_RESIDUAL] = of_route;
+        row[index::ROUTE_ENDPOINT_COUNT] = count;
     }
 
     /// Notes that a request went to `slot`.
@@ -179,18 +181,14 @@ impl FeatureStore {
     }
 }
 
-fn pair_residual(pair: Option<&DecayedMean>, endpoint: f32, now: Tick) -> f32 {
-    match pair {
-        Some(pair) if pair.is_known() => {
-            let parent = if endpoint.is_nan() { 0.0 } else { endpoint };
-            pair.shrunk(parent, PAIR_PRIOR, now, PAIR_MEMORY)
-        }
-        _ => f32::NAN,
-    }
-}
-
-fn pair_count(pair: Option<&DecayedMean>, now: Tick) -> f32 {
-    pair.map_or(0.0, |pair| ln_1p(pair.weight(now, PAIR_MEMORY)))
+/// A pair's residual, shrunk to its endpoint's, and the logarithm of its evidence. The evidence decays, and that is the
+/// dear part, so it is computed once for both.
+fn pair_evidence(pair: Option<&DecayedMean>, endpoint: f32, now: Tick) -> (f32, f32) {
+    let Some(pair) = pair else { return (f32::NAN, 0.0) };
+    let weight = pair.weight(now, PAIR_MEMORY);
+    let parent = if endpoint.is_nan() { 0.0 } else { endpoint };
+    let residual = if pair.is_known() { pair.shrunk_by(weight, parent, PAIR_PRIOR) } else { f32::NAN };
+    (residual, ln_1p(weight))
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> f32 {

@@ -12,8 +12,8 @@ use std::arch::x86_64::*;
 /// Candidates of one register.
 const WIDTH: usize = 32;
 
-/// Trees whose leaf numbers are kept at a time: 16 KiB with all four indices.
-const TREES: usize = 128;
+/// Trees whose leaf numbers are kept at a time: 4 KiB with all four indices. They are cleared at each call, so not more.
+const TREES: usize = 32;
 
 /// Indices of a tree's leaves into each quarter of a table.
 type Quarters = [__m256i; 4];
@@ -23,16 +23,16 @@ pub(super) fn is_available() -> bool {
 }
 
 /// Only to be called where [`is_available`].
-pub(super) fn sums(quantised: &Quantised, bins: &[Column], count: usize, sums: &mut Sums) {
+pub(super) fn sums(quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
     debug_assert!(is_available());
     for start in (0..count.min(BLOCK)).step_by(WIDTH) {
         // SAFETY: the only caller checks `is_available`; `start` leaves room for 32 in arrays of 64.
-        unsafe { half(quantised, bins, start, sums) }
+        unsafe { half(quantised, quantiles, bins, start, sums) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn half(quantised: &Quantised, bins: &[Column], start: usize, sums: &mut Sums) {
+fn half(quantised: &Quantised, quantiles: usize, bins: &[Column], start: usize, sums: &mut Sums) {
     let mut leaves: [Quarters; TREES] = [[_mm256_setzero_si256(); 4]; TREES];
     // [quantile][j]: lane L, element e belongs to candidate 16 L + 4 j + e.
     let mut parts = [[_mm256_setzero_si256(); 4]; crate::forecast::MAX_QUANTILES];
@@ -54,7 +54,7 @@ fn half(quantised: &Quantised, bins: &[Column], start: usize, sums: &mut Sums) {
                 *quarter = _mm256_adds_epu8(within, _mm256_set1_epi8(0x70));
             }
         }
-        for (quantile, parts) in parts.iter_mut().enumerate().take(quantised.quantiles()) {
+        for (quantile, parts) in parts.iter_mut().enumerate().take(quantiles) {
             let tables = &quantised.tables(quantile)[chunk * TREES..][..trees.len()];
             let [mut a, mut b, mut c, mut d] = *parts;
             let mut add = |one: (__m256i, __m256i), two: (__m256i, __m256i)| {
@@ -74,7 +74,7 @@ fn half(quantised: &Quantised, bins: &[Column], start: usize, sums: &mut Sums) {
             *parts = [a, b, c, d];
         }
     }
-    for (parts, sums) in parts.iter().zip(sums.iter_mut()).take(quantised.quantiles()) {
+    for (parts, sums) in parts.iter().zip(sums.iter_mut()).take(quantiles) {
         for (j, part) in parts.iter().enumerate() {
             let mut lanes = [0i32; 8];
             // SAFETY: 8 integers behind a reference, no alignment needed.

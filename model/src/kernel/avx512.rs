@@ -10,8 +10,8 @@ use super::{BLOCK, Column, Sums};
 use crate::quantised::{LEVELS, Quantised, Table};
 use std::arch::x86_64::*;
 
-/// Trees whose leaf numbers are kept at a time: 8 KiB, a sixth of a first-level cache.
-const TREES: usize = 128;
+/// Trees whose leaf numbers are kept at a time: 2 KiB. They are cleared at each call, so not more.
+const TREES: usize = 32;
 
 /// Candidates up to which the narrow path is taken.
 const NARROW: usize = 16;
@@ -25,10 +25,12 @@ pub(super) fn is_available() -> bool {
 }
 
 /// Only to be called where [`is_available`].
-pub(super) fn sums(quantised: &Quantised, bins: &[Column], count: usize, sums: &mut Sums) {
+pub(super) fn sums(quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
     debug_assert!(is_available());
     // SAFETY: the only caller checks `is_available`; all memory is reached through references to whole arrays.
-    unsafe { if count <= NARROW { narrow(quantised, bins, sums) } else { wide(quantised, bins, sums) } }
+    unsafe {
+        if count <= NARROW { narrow(quantised, quantiles, bins, sums) } else { wide(quantised, quantiles, bins, sums) }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
@@ -38,7 +40,7 @@ fn load(bytes: &[u8; BLOCK]) -> __m512i {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn wide(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
+fn wide(quantised: &Quantised, quantiles: usize, bins: &[Column], sums: &mut Sums) {
     let mut leaves = [_mm512_setzero_si512(); TREES];
     // [quantile][j]: lane L, element e belongs to candidate 16 L + 4 j + e.
     let mut parts = [[_mm512_setzero_si512(); 4]; crate::forecast::MAX_QUANTILES];
@@ -53,7 +55,7 @@ fn wide(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
             }
             *leaf = number;
         }
-        for (quantile, parts) in parts.iter_mut().enumerate().take(quantised.quantiles()) {
+        for (quantile, parts) in parts.iter_mut().enumerate().take(quantiles) {
             let tables = &quantised.tables(quantile)[chunk * TREES..][..trees.len()];
             let [mut a, mut b, mut c, mut d] = *parts;
             let mut add = |one: (__m512i, __m512i), two: (__m512i, __m512i)| {
@@ -73,7 +75,7 @@ fn wide(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
             *parts = [a, b, c, d];
         }
     }
-    for (parts, sums) in parts.iter().zip(sums.iter_mut()).take(quantised.quantiles()) {
+    for (parts, sums) in parts.iter().zip(sums.iter_mut()).take(quantiles) {
         for (j, part) in parts.iter().enumerate() {
             let mut lanes = [0i32; 16];
             // SAFETY: 16 integers behind a reference, no alignment needed.
@@ -94,7 +96,7 @@ fn look_up(table: &Table, leaf: __m512i) -> (__m512i, __m512i) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn narrow(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
+fn narrow(quantised: &Quantised, quantiles: usize, bins: &[Column], sums: &mut Sums) {
     let mut leaves = [_mm_setzero_si128(); TREES];
     let mut totals = [_mm512_setzero_si512(); crate::forecast::MAX_QUANTILES];
     for (chunk, trees) in quantised.trees().chunks(TREES).enumerate() {
@@ -109,7 +111,7 @@ fn narrow(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
             }
             *leaf = number;
         }
-        for (quantile, total) in totals.iter_mut().enumerate().take(quantised.quantiles()) {
+        for (quantile, total) in totals.iter_mut().enumerate().take(quantiles) {
             let tables = &quantised.tables(quantile)[chunk * TREES..][..trees.len()];
             for (table, leaf) in tables.iter().zip(&leaves) {
                 let leaf = _mm512_castsi128_si512(*leaf);
@@ -122,7 +124,7 @@ fn narrow(quantised: &Quantised, bins: &[Column], sums: &mut Sums) {
             }
         }
     }
-    for (total, sums) in totals.iter().zip(sums.iter_mut()).take(quantised.quantiles()) {
+    for (total, sums) in totals.iter().zip(sums.iter_mut()).take(quantiles) {
         // SAFETY: 16 of 64 integers behind a reference, no alignment needed.
         unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), *total) };
     }

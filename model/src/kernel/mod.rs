@@ -74,15 +74,15 @@ impl Kernel {
         *BEST.get_or_init(|| Self::ALL.into_iter().rev().find(|kernel| kernel.is_available()).unwrap_or(Self::Scalar))
     }
 
-    /// Sums of leaves of the first `count` candidates of a block; what is in the others' places afterwards has no
+    /// Sums of leaves of the first `quantiles` and the first `count` candidates of a block; what is in the others' places afterwards has no
     /// meaning. A kernel that the machine lacks is replaced by the reference.
-    fn sums(self, quantised: &Quantised, bins: &[Column], count: usize, sums: &mut Sums) {
+    fn sums(self, quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 if avx2::is_available() => avx2::sums(quantised, bins, count, sums),
+            Self::Avx2 if avx2::is_available() => avx2::sums(quantised, quantiles, bins, count, sums),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if avx512::is_available() => avx512::sums(quantised, bins, count, sums),
-            _ => scalar::sums(quantised, bins, count, sums),
+            Self::Avx512 if avx512::is_available() => avx512::sums(quantised, quantiles, bins, count, sums),
+            _ => scalar::sums(quantised, quantiles, bins, count, sums),
         }
     }
 }
@@ -101,16 +101,25 @@ pub fn predict_bins(forest: &Forest, bins: &[u8], out: &mut [f32]) {
 /// # Panics
 /// Where `count` is above `stride`, or a slice is too short for its layout.
 pub fn predict_batch(forest: &Forest, bins: &[u8], stride: usize, count: usize, out: &mut [f32]) {
-    predict_batch_with(Kernel::best(), forest, bins, stride, count, out);
+    predict_batch_with(Kernel::best(), forest, usize::MAX, bins, stride, count, out);
 }
 
-/// [`predict_batch`] with a given kernel, for tests and benchmarks.
+/// [`predict_batch`] with a given kernel, of the first `quantiles` only: who reads the median alone need not pay for the tail.
 ///
 /// # Panics
 /// As [`predict_batch`].
-pub fn predict_batch_with(kernel: Kernel, forest: &Forest, bins: &[u8], stride: usize, count: usize, out: &mut [f32]) {
+pub fn predict_batch_with(
+    kernel: Kernel,
+    forest: &Forest,
+    quantiles: usize,
+    bins: &[u8],
+    stride: usize,
+    count: usize,
+    out: &mut [f32],
+) {
     assert!(count <= stride, "{count} candidates do not fit a stride of {stride}");
     let Some(quantised) = forest.quantised() else { return float::predict_batch(forest, bins, stride, count, out) };
+    let quantiles = quantiles.min(quantised.quantiles());
     let mut sums: Sums = [[0; BLOCK]; MAX_QUANTILES];
     let mut block: Vec<Column> = Vec::new();
     for start in (0..count).step_by(BLOCK) {
@@ -125,8 +134,8 @@ pub fn predict_batch_with(kernel: Kernel, forest: &Forest, bins: &[u8], stride: 
             }
             &block
         };
-        kernel.sums(quantised, columns, here, &mut sums);
-        for (quantile, base) in forest.parts().base.iter().enumerate() {
+        kernel.sums(quantised, quantiles, columns, here, &mut sums);
+        for (quantile, base) in forest.parts().base.iter().enumerate().take(quantiles) {
             let values = &mut out[quantile * stride + start..][..here];
             for (value, sum) in values.iter_mut().zip(&sums[quantile]) {
                 *value = base + *sum as f32 * quantised.unit();

@@ -7,9 +7,9 @@
 use super::{BLOCK, Column, Sums};
 use crate::quantised::Quantised;
 
-pub(super) fn sums(quantised: &Quantised, bins: &[Column], count: usize, sums: &mut Sums) {
+pub(super) fn sums(quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
     let count = count.min(BLOCK);
-    sums.iter_mut().take(quantised.quantiles()).for_each(|sums| sums.fill(0));
+    sums.iter_mut().take(quantiles).for_each(|sums| sums.fill(0));
     let mut leaf = [0u8; BLOCK];
     for (tree, questions) in quantised.trees().iter().enumerate() {
         leaf.fill(0);
@@ -19,7 +19,7 @@ pub(super) fn sums(quantised: &Quantised, bins: &[Column], count: usize, sums: &
                 *leaf |= u8::from(*bin > question.bin) << level;
             }
         }
-        for (quantile, sums) in sums.iter_mut().enumerate().take(quantised.quantiles()) {
+        for (quantile, sums) in sums.iter_mut().enumerate().take(quantiles) {
             let table = &quantised.tables(quantile)[tree];
             for (sum, leaf) in sums.iter_mut().zip(&leaf).take(count) {
                 *sum += table.leaf(usize::from(*leaf));

@@ -20,7 +20,7 @@ proptest! {
                 }
                 let forecasts = |kernel| {
                     let mut out = vec![0.0f32; 3 * stride];
-                    predict_batch_with(kernel, &forest, &bins, stride, count, &mut out);
+                    predict_batch_with(kernel, &forest, usize::MAX, &bins, stride, count, &mut out);
                     let values = (0..3 * stride).filter(|at| at % stride < count).map(|at| out[at].to_bits());
                     values.collect::<Vec<u32>>()
                 };
@@ -66,7 +66,7 @@ fn many_trees_are_summed_in_chunks_without_losing_one() {
         for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
             for count in [5, 64] {
                 let mut out = [0.0f32; BLOCK];
-                predict_batch_with(kernel, &forest, &bins, BLOCK, count, &mut out);
+                predict_batch_with(kernel, &forest, usize::MAX, &bins, BLOCK, count, &mut out);
                 for (candidate, bin) in bins.iter().enumerate().take(count) {
                     let leaf = usize::from(*bin > 1) + 2 * usize::from(*bin > 3);
                     let expected = 1.0 + (0..trees).map(|n| tree(n).leaves[leaf]).sum::<f32>();

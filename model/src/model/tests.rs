@@ -138,7 +138,12 @@ proptest! {
         }
         let (mut now, mut busier) = (batch.clone(), batch.clone());
         model.forecast_decision(&decision, group, &mut now, &mut busier);
+        let (mut lowest, mut lowest_busier) = (batch.clone(), batch.clone());
+        let level = model.level(0.5);
+        model.forecast_decision_to(level.depth(), &decision, group, &mut lowest, &mut lowest_busier);
         for (i, row) in decision.iter().enumerate() {
+            prop_assert_eq!(level.of(&lowest[i]).to_bits(), level.of(&now[i]).to_bits());
+            prop_assert_eq!(level.of(&lowest_busier[i]).to_bits(), level.of(&busier[i]).to_bits());
             prop_assert_eq!(model.forecast(row, group).ln_ms.map(f32::to_bits), now[i].ln_ms.map(f32::to_bits));
             let mut row = *row;
             row[tailcast_features::index::IN_FLIGHT] += 1.0;

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use tailcast_features::log::LoggedCandidate;
 use tailcast_features::store::{Load, LoadReport, StoreLimits};
 use tailcast_features::{
-    EndpointFacts, FEATURE_COUNT, FeatureStore, Outcome, OutcomeKind, RequestFacts, RequestView, Row, Tick,
+    EndpointFacts, FEATURE_COUNT, FeatureStore, Outcome, OutcomeKind, RequestFacts, RequestView, Row, Tick, index,
 };
-use tailcast_model::Model;
+use tailcast_model::{Level, Model};
 
 /// Settings of a balancer. Defaults are those of the documentation; the config validates ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,12 @@ pub(crate) struct LoadedModel {
     pub(crate) id: Arc<str>,
     /// How much longer a request takes where its tenant is not warm.
     pub(crate) cold_over_warm: f32,
+    /// Where its forecasts have the median.
+    pub(crate) median: Level,
+    /// Where they have what the predictive rule minimises.
+    pub(crate) objective: Level,
+    /// The most requests in flight that its trees tell apart: beyond, their forecast is flat.
+    pub(crate) most_in_flight: f32,
 }
 
 impl Balancer {
@@ -221,6 +227,12 @@ impl Balancer {
         self.model = model.map(|model| LoadedModel {
             id: model.id().into(),
             cold_over_warm: affinity::cold_over_warm(&model),
+            median: model.level(0.5),
+            most_in_flight: model
+                .highest_border(index::IN_FLIGHT)
+                .filter(|border| *border > 0.0)
+                .unwrap_or(f32::INFINITY),
+            objective: model.level(self.options.predictive.objective_quantile),
             model,
         });
     }
@@ -320,10 +332,15 @@ impl Scene<'_> {
         if ewma.is_nan() { load * UNKNOWN_COST_MS } else { ewma * (load + 1.0) }
     }
 
+    /// Writes the features of the request on an endpoint.
+    pub(crate) fn write_row(&self, slot: usize, row: &mut Row) {
+        let load = Load { in_flight: self.in_flight[slot], pool_mean: self.pool_mean };
+        self.store.row(self.view, slot, load, self.now, row);
+    }
+
     pub(crate) fn row(&self, slot: usize) -> Row {
         let mut row = [f32::NAN; FEATURE_COUNT];
-        let load = Load { in_flight: self.in_flight[slot], pool_mean: self.pool_mean };
-        self.store.row(self.view, slot, load, self.now, &mut row);
+        self.write_row(slot, &mut row);
         row
     }
 
@@ -376,8 +393,8 @@ impl Scene<'_> {
             // correction warm and lets the log judge the model on traffic that it did not route.
             if decision.forecast_p50.is_nan() {
                 let forecast = loaded.model.forecast(&decision.features, loaded.model.group_of(self.view.tenant()));
-                decision.forecast_p50 = loaded.model.at_level(&forecast, 0.5);
-                decision.forecast_tail = loaded.model.at_level(&forecast, self.options.predictive.objective_quantile);
+                decision.forecast_p50 = loaded.median.of(&forecast);
+                decision.forecast_tail = loaded.objective.of(&forecast);
             }
             decision.model_id = Some(Arc::clone(&loaded.id));
         }

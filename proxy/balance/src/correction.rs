@@ -84,27 +84,53 @@ impl Corrections {
 
     /// What to add to the forecast of a request of `tenant` and `route` on `endpoint`, log units; 0 where nothing is known.
     pub fn get(&self, endpoint: u64, tenant: u64, route: u64, now: Tick) -> f32 {
+        self.at(tenant, route, now).of(endpoint)
+    }
+
+    /// Corrections of one request: what its candidates have in common is computed once.
+    pub fn at(&self, tenant: u64, route: u64, now: Tick) -> RequestCorrections<'_> {
         let pool = if self.pool.is_known() { self.pool.mean() } else { 0.0 };
         let variance = self.squares.shrunk(PRIOR_VARIANCE, 20.0, now, POOL_MEMORY);
-        let beyond = |mean: Option<&DecayedMean>, parent: f32, memory: Memory| {
-            mean.map_or(0.0, |mean| significant(mean.mean() - parent, variance, mean.weight(now, memory)))
-        };
-        let own = beyond(self.endpoints.get(endpoint), pool, ENDPOINT_MEMORY);
-        let of_route = beyond(self.routes.get(mix(route, endpoint)), pool + own, ROUTE_MEMORY);
-        // What the route explains is not explained once more by the tenant.
-        let of_tenant = beyond(self.pairs.get(mix(tenant, endpoint)), pool + own + of_route, PAIR_MEMORY);
-        (own + of_route + of_tenant).clamp(-MAX_CORRECTION, MAX_CORRECTION)
+        RequestCorrections { corrections: self, tenant, route, now, pool, chance: SIGNIFICANCE * variance }
     }
 }
 
-/// The part of a deviation, the mean of `weight` residuals of this variance, that is not chance.
-fn significant(deviation: f32, variance: f32, weight: f32) -> f32 {
-    let square = deviation * deviation;
-    // NaN (nothing known) and a deviation of zero both end here as zero.
-    if square > 0.0 && weight > 0.0 {
-        deviation * (1.0 - SIGNIFICANCE * variance / (weight * square)).max(0.0)
-    } else {
-        0.0
+/// The corrections of one request on whichever endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestCorrections<'a> {
+    corrections: &'a Corrections,
+    tenant: u64,
+    route: u64,
+    now: Tick,
+    pool: f32,
+    /// Square of a deviation of one residual that is still chance.
+    chance: f32,
+}
+
+impl RequestCorrections<'_> {
+    /// The correction on `endpoint`, log units.
+    pub fn of(&self, endpoint: u64) -> f32 {
+        let known = self.corrections;
+        let own = self.beyond(known.endpoints.get(endpoint), self.pool, ENDPOINT_MEMORY);
+        let of_route = self.beyond(known.routes.get(mix(self.route, endpoint)), self.pool + own, ROUTE_MEMORY);
+        // What the route explains is not explained once more by the tenant.
+        let parent = self.pool + own + of_route;
+        let of_tenant = self.beyond(known.pairs.get(mix(self.tenant, endpoint)), parent, PAIR_MEMORY);
+        (own + of_route + of_tenant).clamp(-MAX_CORRECTION, MAX_CORRECTION)
+    }
+
+    /// The part of a level's deviation from its parent that is not chance.
+    fn beyond(&self, level: Option<&DecayedMean>, parent: f32, memory: Memory) -> f32 {
+        let Some(level) = level else { return 0.0 };
+        let deviation = level.mean() - parent;
+        let square = deviation * deviation;
+        // Most deviations are chance even before the evidence has decayed: then its decay need not be known. NaN (nothing
+        // known) ends here too.
+        if square * level.most_weight() > self.chance {
+            deviation * (1.0 - self.chance / (level.weight(self.now, memory) * square)).max(0.0)
+        } else {
+            0.0
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! New connections to endpoints: TCP, TLS where the pool says so, and the version of HTTP that it says.
 
-use super::Sender;
+use super::{BUFFER_BYTES, Sender};
 use crate::config::EndpointProtocol;
 use crate::error::RequestError;
 use crate::stream::Stream;
@@ -30,7 +30,9 @@ pub(crate) async fn dial(
     let is_secure = matches!(stream, Stream::Tls(_));
     match target.protocol {
         EndpointProtocol::Http1 => {
-            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(RequestError::Reset)?;
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(BUFFER_BYTES);
+            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(RequestError::Reset)?;
             tokio::task::spawn_local(async move {
                 let _counted = counted;
                 ended(connection.with_upgrades().await);

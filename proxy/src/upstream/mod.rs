@@ -4,10 +4,12 @@
 //! a shared pool (hyper-util's) takes a lock a request and moves connections between reactors.
 
 mod dial;
+mod replica;
 mod request_body;
 mod sender;
 
 pub(crate) use dial::dial;
+pub(crate) use replica::{Fields, Replica};
 pub(crate) use request_body::{BodyWatch, RequestBody};
 pub(crate) use sender::{Sender, name_authority};
 
@@ -20,6 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tailcast_balance::ConnectionToken;
 use tailcast_features::Tick;
+
+/// What a connection keeps of a body at most while the other side does not take it: a thousand slow readers must not cost
+/// a gigabyte, and beyond this a larger buffer makes nothing faster.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1_024;
 
 /// A connection whose answer is read has this long to finish sending the request before it is given up: an endpoint
 /// that answered early seldom wants the rest.

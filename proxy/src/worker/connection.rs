@@ -1,8 +1,10 @@
 //! One client connection: the PROXY header, TLS, and the version of HTTP, decided here and nowhere else.
 
 use super::Worker;
+use crate::body::ProxyBody;
+use crate::client::Client;
 use crate::config::ClientLimits;
-use crate::core::{Core, OpenConnection};
+use crate::core::OpenConnection;
 use crate::error::RequestError;
 use crate::forward;
 use crate::headers::ClientHop;
@@ -11,13 +13,18 @@ use crate::stall::Impatient;
 use crate::stream::Stream;
 use crate::task::Local;
 use crate::tls::{self, ServerSide};
+use crate::upstream::BUFFER_BYTES;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -79,7 +86,7 @@ pub(super) async fn serve(
         },
         None => None,
     };
-    let hop = Rc::new(ClientHop::new(client.ip(), client.ip(), side.tls.is_some(), &forwarding));
+    let hop = ClientHop::new(client.ip(), client.ip(), side.tls.is_some(), &forwarding);
     let (stream, is_http2) = match begin(&side, &limits, stream, &mut stopping).await {
         Ok(begun) => begun,
         Err(error) => {
@@ -90,10 +97,12 @@ pub(super) async fn serve(
             return;
         }
     };
+    let client = Rc::new(Client::new(Rc::clone(&core), hop));
+    let stream = TokioIo::new(Impatient::new(stream, limits.send_time, client.stalls()));
     let ended = if is_http2 {
-        Box::pin(serve_http2(Rc::clone(&core), hop, &limits, stream, stopping)).await
+        Box::pin(serve_http2(client, &limits, stream, stopping)).await
     } else {
-        serve_http1(Rc::clone(&core), hop, &limits, stream, stopping).await
+        serve_http1(client, &limits, stream, stopping).await
     };
     if let Err(error) = ended {
         if error.is_parse() || error.is_parse_too_large() {
@@ -154,27 +163,64 @@ async fn has_preface(stream: &TcpStream) -> std::io::Result<bool> {
 }
 
 async fn serve_http1(
-    core: Rc<Core>,
-    hop: Rc<ClientHop>,
+    client: Rc<Client>,
     limits: &ClientLimits,
-    stream: Stream,
+    stream: TokioIo<Impatient<Stream>>,
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
-    let service = service_fn(move |request| {
-        let (core, hop) = (Rc::clone(&core), Rc::clone(&hop));
-        async move { Ok::<_, Infallible>(forward::serve(core, hop, request).await) }
-    });
     let mut builder = http1::Builder::new();
+    // The wait for a head is this proxy's own (see `Client`): hyper sets a timer for each.
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
+        .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(BUFFER_BYTES))
         .half_close(limits.half_close);
     if limits.headers != STACK_HEADERS {
         builder.max_headers(limits.headers);
     }
-    let connection =
-        builder.serve_connection(TokioIo::new(Impatient::new(stream, limits.send_time)), service).with_upgrades();
+    let requests = Rc::clone(&client);
+    let service = service_fn(move |request| answer(Rc::clone(&requests), request));
+    let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
+    let news = stopping.clone();
+    let mut stop = pin!(stopping.wait_for(|stop| *stop));
+    let (mut is_awaited, mut is_stopping) = (false, false);
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        // Once to be woken by it, and then only when there are news: asking takes a lock.
+        if !is_stopping && (!is_awaited || news.has_changed().unwrap_or(true)) {
+            is_awaited = true;
+            if stop.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
+            }
+        }
+        client.poll_silent(cx, limits.header_time).map(|()| {
+            tracing::debug!("no request in time");
+            Ok(())
+        })
+    })
+    .await
+}
+
+async fn serve_http2(
+    client: Rc<Client>,
+    limits: &ClientLimits,
+    stream: TokioIo<Impatient<Stream>>,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    let service = service_fn(move |request| answer(Rc::clone(&client), request));
+    let connection = http2::Builder::new(Local)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.header_time)
+        .keep_alive_timeout(limits.header_time)
+        .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -186,31 +232,6 @@ async fn serve_http1(
     }
 }
 
-async fn serve_http2(
-    core: Rc<Core>,
-    hop: Rc<ClientHop>,
-    limits: &ClientLimits,
-    stream: Stream,
-    mut stopping: watch::Receiver<bool>,
-) -> hyper::Result<()> {
-    let service = service_fn(move |request| {
-        let (core, hop) = (Rc::clone(&core), Rc::clone(&hop));
-        async move { Ok::<_, Infallible>(forward::serve(core, hop, request).await) }
-    });
-    let connection = http2::Builder::new(Local)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(limits.header_time)
-        .keep_alive_timeout(limits.header_time)
-        .serve_connection(TokioIo::new(Impatient::new(stream, limits.send_time)), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        _ = stopping.wait_for(|stop| *stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
+async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ProxyBody>, Infallible> {
+    Ok(forward::serve(client, request).await)
 }

@@ -7,14 +7,15 @@ mod connection;
 
 use crate::core::Core;
 use crate::recorder::FLUSH_EVERY;
+use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 use tailcast_balance::balancer::EndpointStats;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 /// What a worker can be asked for. Replies go through standard channels: both sides may be outside of a runtime.
 pub(crate) enum Command {
@@ -39,21 +40,29 @@ pub(crate) struct Worker {
     stopping: watch::Sender<bool>,
 }
 
-/// Runs a worker on this thread until it is stopped. All requests have ended and their rows are handed over when
-/// it returns.
+/// Runs a worker on this thread until it is stopped, after it has told `began` whether it could begin. All requests have
+/// ended and their rows are handed over when it returns.
 pub(crate) fn run(
-    runtime: &tokio::runtime::Runtime,
-    core: Core,
+    core: impl FnOnce() -> Core,
     listeners: Vec<StdListener>,
     commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
+    began: &mpsc::Sender<io::Result<()>>,
 ) {
-    let core = Rc::new(core);
+    // Of this thread alone: tasks are neither sent nor locked.
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = began.send(Err(error));
+            return;
+        }
+    };
+    let core = Rc::new(core());
     let worker = Rc::new(Worker { core: Rc::clone(&core), stopping: watch::Sender::new(false) });
-    let tasks = LocalSet::new();
-    tasks.block_on(runtime, work(worker, listeners, commands));
+    // Nobody listens any more where the proxy was given up meanwhile.
+    let _ = began.send(Ok(()));
+    runtime.block_on(work(worker, listeners, commands));
     // Connections that outlived the deadline end here, as client aborts, before the last rows are handed over.
-    let _in_runtime = runtime.enter();
-    drop(tasks);
+    drop(runtime);
     core.flush_log();
 }
 

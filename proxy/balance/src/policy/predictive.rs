@@ -12,8 +12,16 @@ use crate::decision::{Decision, Reason};
 use crate::setback::CLOSED;
 use crate::{propensity, rif_guard};
 use serde::{Deserialize, Serialize};
+use tailcast_features::FEATURE_COUNT;
+use tailcast_features::approx::exp2;
+use tailcast_features::index;
 use tailcast_features::log::LoggedCandidate;
 use tailcast_model::Forecast;
+
+/// e to the power of a log-latency, by the features' own power of two: a third of the C library's cost.
+fn exp(ln: f32) -> f32 {
+    exp2(ln * std::f32::consts::LOG2_E)
+}
 
 /// Settings of the predictive rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,8 +112,8 @@ impl Predictive {
         self.pick(scene, decision);
         if scored {
             if let (Some(model), Some(forecast)) = (scene.model, self.forecasts.get(decision.chosen)) {
-                decision.forecast_p50 = model.model.at_level(forecast, 0.5);
-                decision.forecast_tail = model.model.at_level(forecast, options.objective_quantile);
+                decision.forecast_p50 = model.median.of(forecast);
+                decision.forecast_tail = model.objective.of(forecast);
             }
         } else if decision.reason != Reason::Explore {
             decision.reason = Reason::Fallback;
@@ -132,14 +140,17 @@ impl Predictive {
         let options = &scene.options.predictive;
         let (tenant, route) = (scene.view.tenant(), scene.view.route());
         let group = model.group_of(tenant);
-        for i in 0..decision.slots.len() {
-            let row = scene.row(decision.slots[i]);
-            decision.rows.push(row);
+        let count = decision.slots.len();
+        decision.rows.resize(count, [f32::NAN; FEATURE_COUNT]);
+        for (slot, row) in decision.slots.iter().zip(&mut decision.rows) {
+            scene.write_row(*slot, row);
         }
-        let count = decision.rows.len();
         self.forecasts.resize(count, Forecast::default());
         self.busier_forecasts.resize(count, Forecast::default());
-        model.forecast_decision(&decision.rows, group, &mut self.forecasts, &mut self.busier_forecasts);
+        // Only what the score reads.
+        let depth = loaded.median.depth().max(loaded.objective.depth());
+        let (now, busier) = (&mut self.forecasts, &mut self.busier_forecasts);
+        model.forecast_decision_to(depth, &decision.rows, group, now, busier);
         // Where caches pay, a tenant's requests must keep together, on every proxy in the same place.
         let step = match loaded.cold_over_warm > options.candidates.warm_ratio {
             true => options.candidates.warm_step,
@@ -148,20 +159,24 @@ impl Predictive {
         if step > 0.0 {
             candidates::home_ranks(&decision.slots, scene.endpoints, tenant, &mut self.hashes, &mut self.ranks);
         }
+        let corrections = options.use_correction.then(|| scene.corrections.at(tenant, route, scene.now));
         for i in 0..count {
             let slot = decision.slots[i];
             let key = scene.endpoints[slot].key();
-            let online =
-                if options.use_correction { scene.corrections.get(key, tenant, route, scene.now) } else { 0.0 };
+            let online = corrections.map_or(0.0, |corrections| corrections.of(key));
             let bandit = if options.use_bandit { model.bandit_correction(group, key) } else { 0.0 };
             let correction = online + bandit;
-            let tail = model.at_level(&self.forecasts[i], options.objective_quantile);
-            let own_ms = (tail + correction).exp();
+            let tail = loaded.objective.of(&self.forecasts[i]);
+            // Trees are flat beyond the most in flight that they have seen; a queue is not. From there on latency grows with
+            // the number in service, as it does where a server shares itself or serves in turn.
+            let in_flight = decision.rows[i][index::IN_FLIGHT];
+            let beyond = ((in_flight + 1.0) / (loaded.most_in_flight + 1.0)).max(1.0);
+            let own_ms = exp(tail + correction) * beyond;
             // What this request would add to those in service: their number times the median's growth by one more.
-            let median = (model.at_level(&self.forecasts[i], 0.5) + correction).exp();
-            let busier = (model.at_level(&self.busier_forecasts[i], 0.5) + correction).exp();
+            let median = exp(loaded.median.of(&self.forecasts[i]) + correction);
+            let busier = exp(loaded.median.of(&self.busier_forecasts[i]) + correction);
             let load = self.loads[slot];
-            let growth = (busier - median).max(0.0);
+            let growth = if beyond > 1.0 { own_ms / (in_flight + 1.0) } else { (busier - median).max(0.0) };
             let caused_ms = options.caused_slowdown_weight * load as f32 * growth;
             let failing = model.error_probability(&decision.rows[i]).max(scene.setbacks.doubt(slot, scene.now));
             let error_ms = failing * options.error_penalty_ms;
