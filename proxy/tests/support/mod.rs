@@ -4,6 +4,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub(crate) mod clients;
 pub(crate) mod tls;
 
 use arrow::array::{AsArray, RecordBatch};
