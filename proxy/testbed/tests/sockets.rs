@@ -26,7 +26,9 @@ fn fire(fleet: &EmulatedFleet, shots: &[Shot], timeout_ms: u64) -> LoadResult {
 fn workers_are_bounded_and_the_rest_waits_in_line() {
     let fleet = EmulatedFleet::start(vec![EndpointSpec::uniform("a", 2, 50.0)]).unwrap();
     let result = fire(&fleet, &[(); 6].map(|()| shot(0, "t")), 5_000);
-    assert_eq!(fleet.counters(0).unwrap().most_in_service, 2);
+    let counters = fleet.counters(0).unwrap();
+    assert_eq!(counters.most_in_service, 2);
+    assert!(counters.busy_us >= 300_000, "six services of 50 ms: {}", counters.busy_us);
     let mut latencies: Vec<u128> = result.samples.iter().map(|sample| sample.latency.as_millis()).collect();
     latencies.sort_unstable();
     assert!(latencies[0] >= 50 && latencies[5] >= 150, "three rounds of two: {latencies:?}");

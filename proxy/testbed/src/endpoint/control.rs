@@ -36,6 +36,8 @@ pub(super) struct Control {
     pub(super) refused: AtomicU64,
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
+    /// Time for which workers were held, microseconds.
+    pub(super) busy_us: AtomicU64,
     pub(super) in_service: AtomicU32,
     pub(super) most_in_service: AtomicU32,
 }
@@ -49,6 +51,7 @@ impl Default for Control {
             refused: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            busy_us: AtomicU64::new(0),
             in_service: AtomicU32::new(0),
             most_in_service: AtomicU32::new(0),
         }
@@ -66,6 +69,8 @@ pub struct Counters {
     pub hits: u64,
     /// Requests whose tenant was not.
     pub misses: u64,
+    /// Time for which workers were held, all of them together, microseconds.
+    pub busy_us: u64,
     /// Most requests that were in service at a time.
     pub most_in_service: u32,
 }
@@ -102,6 +107,7 @@ impl Control {
             refused: self.refused.load(Ordering::Relaxed),
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
+            busy_us: self.busy_us.load(Ordering::Relaxed),
             most_in_service: self.most_in_service.load(Ordering::Relaxed),
         }
     }

@@ -18,7 +18,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 
 /// Largest answer body.
@@ -159,18 +159,22 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Counts a request in service while it lives.
-struct InService<'a>(&'a Control);
+/// Counts a request in service, and the time that it held a worker, while it lives.
+struct InService<'a> {
+    control: &'a Control,
+    since: Instant,
+}
 
 impl<'a> InService<'a> {
     fn new(control: &'a Control) -> Self {
         control.enter();
-        Self(control)
+        Self { control, since: Instant::now() }
     }
 }
 
 impl Drop for InService<'_> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.control.leave();
+        self.control.busy_us.fetch_add(self.since.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,9 @@ mod connection;
 mod generator;
 mod shot;
 mod target;
+mod traffic;
 
 pub use generator::{Failure, LoadOptions, LoadResult, Sample, run};
 pub use shot::{Shot, shots};
 pub use target::{Target, TargetError};
+pub use traffic::{RouteShare, Traffic, TrafficError};
