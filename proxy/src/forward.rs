@@ -14,6 +14,7 @@ use crate::error::RequestError;
 use crate::flight::{Arrival, Flight};
 use crate::headers;
 use crate::load_report;
+use crate::probe;
 use crate::routing;
 use crate::tunnel::{self, Upgrade};
 use crate::upstream::{BodyWatch, Replica, RequestBody, Sender, name_authority};
@@ -123,6 +124,7 @@ fn admit(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Ad
     parts.uri = origin_form(&parts.uri)?;
     parts.version = Version::HTTP_11;
     pool.deposit_retry();
+    probe::earned(core, pool);
     let method = parts.method.clone();
     let arrival = Arrival { pool: Rc::clone(pool), tenant, route, method, facts, request_id, at, body: watch };
     let flight = Flight::start(Rc::clone(core), arrival).map_err(|none| match none {

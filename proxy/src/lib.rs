@@ -40,6 +40,7 @@ mod inherited;
 mod listener;
 mod load_report;
 mod metrics;
+mod probe;
 mod proxy;
 mod proxy_header;
 mod recorder;

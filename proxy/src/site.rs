@@ -4,8 +4,9 @@
 //! shares with the one before what was learned (balancers) and what is open (connections) of all that stays.
 
 use crate::budget::RetryBudget;
-use crate::config::{Config, Connections, RoutePolicy};
+use crate::config::{Config, Connections, Probes, RoutePolicy};
 use crate::metrics::PoolMetrics;
+use crate::probe::Pace;
 use crate::tls::ServerSide;
 use crate::topology::{PoolTopology, Topology};
 use crate::upstream::Upstream;
@@ -24,6 +25,7 @@ pub(crate) struct Pool {
     pub(crate) balancer: Rc<RefCell<Balancer>>,
     upstreams: HashMap<u64, Rc<Upstream>>,
     budget: Rc<Cell<RetryBudget>>,
+    pace: Pace,
     metrics: Arc<PoolMetrics>,
 }
 
@@ -119,6 +121,7 @@ impl Pool {
             balancer,
             upstreams,
             budget: before.map_or_else(Rc::default, |before| Rc::clone(&before.budget)),
+            pace: Pace::default(),
             metrics: own.metrics.get(core).cloned().unwrap_or_default(),
             topology,
             index,
@@ -150,6 +153,24 @@ impl Pool {
 
     pub(crate) fn upstream(&self, endpoint: u64) -> Option<Rc<Upstream>> {
         self.upstreams.get(&endpoint).cloned()
+    }
+
+    /// How its endpoints are asked for their load.
+    pub(crate) fn probes(&self) -> Option<&Probes> {
+        self.own().config.probes()
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// An endpoint drawn by a random number, with its connections; none of an empty pool.
+    pub(crate) fn upstream_at(&self, chance: u64) -> Option<(u64, Rc<Upstream>)> {
+        let targets = &self.own().targets;
+        let target = targets.get(usize::try_from(chance % (targets.len() as u64).max(1)).unwrap_or(0))?;
+        let key = target.endpoint.key();
+        self.upstream(key).map(|upstream| (key, upstream))
     }
 
     /// Closes connections that were idle for too long.

@@ -1,4 +1,4 @@
-//! Validated settings of active checks.
+//! Validated settings of active checks and of probes.
 
 use http::HeaderValue;
 use http::uri::PathAndQuery;
@@ -18,6 +18,17 @@ pub enum CheckKind {
         /// The only good status; `None` for any of 200 to 399.
         status: Option<u16>,
     },
+}
+
+/// How endpoints are asked for their load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probes {
+    /// A GET of this page answers with an `endpoint-load-metrics` header.
+    pub path: PathAndQuery,
+    /// Probes sent for each request.
+    pub per_request: f64,
+    /// How long one may take.
+    pub timeout: Duration,
 }
 
 /// How endpoints are checked while nobody asks them.

@@ -21,7 +21,7 @@ mod transport;
 mod validate;
 
 pub use front::{ClientLimits, Forwarding};
-pub use health::{CheckKind, HealthCheck};
+pub use health::{CheckKind, HealthCheck, Probes};
 pub use problem::{ConfigError, Problem};
 pub use route::{HeaderMatch, HostPattern, Retries, RetryOn, RoutePolicy, RouteRule, Timeouts};
 pub use transport::{CertificateFiles, EndpointProtocol, EndpointTls, ListenerOptions, ServerTls};
@@ -63,6 +63,7 @@ pub struct PoolConfig {
     endpoints: Vec<EndpointConfig>,
     endpoints_file: Option<PathBuf>,
     health_check: Option<HealthCheck>,
+    probes: Option<Probes>,
     protocol: EndpointProtocol,
     tls: Option<EndpointTls>,
     timeouts: Timeouts,
@@ -316,6 +317,11 @@ impl PoolConfig {
     /// How endpoints are checked while nobody asks them.
     pub fn health_check(&self) -> Option<&HealthCheck> {
         self.health_check.as_ref()
+    }
+
+    /// How endpoints are asked for their load.
+    pub fn probes(&self) -> Option<&Probes> {
+        self.probes.as_ref()
     }
 
     /// What the endpoints are spoken to in.

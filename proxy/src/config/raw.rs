@@ -125,6 +125,7 @@ pub(super) struct RawPool {
     /// More of them, in a file that is watched.
     pub(super) endpoints_file: Option<PathBuf>,
     pub(super) health_check: Option<RawHealthCheck>,
+    pub(super) probes: Option<RawProbes>,
     /// `http1` (default) or `http2`.
     pub(super) protocol: Option<Spanned<String>>,
     pub(super) tls: Option<Spanned<RawEndpointTls>>,
@@ -168,6 +169,16 @@ pub(super) struct RawHealthCheck {
     pub(super) timeout_ms: Option<Spanned<i64>>,
     pub(super) unhealthy_after: Option<Spanned<i64>>,
     pub(super) healthy_after: Option<Spanned<i64>>,
+}
+
+/// Asking endpoints for their load.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProbes {
+    pub(super) path: Spanned<String>,
+    /// Probes sent for each request.
+    pub(super) per_request: Option<Spanned<f64>>,
+    pub(super) timeout_ms: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -315,6 +326,10 @@ pub(super) mod default {
     /// A dead endpoint is out after six seconds and costs it little.
     pub(in crate::config) const CHECK_EVERY: Duration = Duration::from_millis(2_000);
     /// A health page that takes longer is no sign of health.
+    /// As published for Prequal.
+    pub(in crate::config) const PROBES_PER_REQUEST: f64 = 3.0;
+    /// A later report is of no use.
+    pub(in crate::config) const PROBE_TIME: Duration = Duration::from_millis(200);
     pub(in crate::config) const CHECK_TIME: Duration = Duration::from_millis(1_000);
     /// As HAProxy's `fall` and `rise`.
     pub(in crate::config) const UNHEALTHY_AFTER: u32 = 3;

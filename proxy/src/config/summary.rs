@@ -49,6 +49,10 @@ impl fmt::Display for Config {
                 };
                 writeln!(f, "             check: {kind} every {:?}, at most {:?}", check.interval, check.timeout)?;
             }
+            if let Some(probes) = &pool.probes {
+                let (path, rate, time) = (&probes.path, probes.per_request, probes.timeout);
+                writeln!(f, "             probes: GET {path}, {rate} a request, at most {time:?}")?;
+            }
             if let Some(path) = &pool.endpoints_file {
                 writeln!(f, "             endpoints from {}", path.display())?;
             }

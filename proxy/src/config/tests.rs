@@ -165,6 +165,23 @@ fn a_route_has_from_its_pool_what_it_does_not_say_and_wrong_values_are_named() {
 }
 
 #[test]
+fn probes_have_defaults_and_wrong_ones_are_named() {
+    let with = |probes: &str| format!("{MINIMAL}probes = {{ {probes} }}\n");
+    let config = Config::parse(&with("path = '/load'")).unwrap();
+    let probes = config.pools()[0].probes().unwrap();
+    assert_eq!((probes.per_request, probes.timeout), (3.0, Duration::from_millis(200)));
+    for (wrong, expected) in [
+        ("path = 'load'", "probes.path: \"load\" is not a path"),
+        ("path = '/load', per_request = 0.0", "probes.per_request: 0 is not within 0.001 to 10"),
+        ("path = '/load', timeout_ms = 0", "probes.timeout_ms: 0 is not within"),
+        ("per_request = 1.0", "missing field `path`"),
+    ] {
+        let text = refused(&with(wrong));
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}
+
+#[test]
 fn checks_have_defaults_and_wrong_ones_are_named() {
     let with = |check: &str| format!("{MINIMAL}health_check = {{ {check} }}\n");
     let config = Config::parse(&with("kind = 'http', path = '/healthz'")).unwrap();

@@ -41,6 +41,8 @@ families! {
     RESPONSE_BYTES = "tailcast_response_bytes", "counter", "Bytes of response bodies sent to clients.";
     RETRIES = "tailcast_retries", "counter", "Requests that were sent to a second endpoint.";
     RETRIES_DENIED = "tailcast_retries_denied", "counter", "Retries that the budget did not allow.";
+    PROBES = "tailcast_probes", "counter", "Probes that asked an endpoint for its load.";
+    PROBE_FAILURES = "tailcast_probe_failures", "counter", "Probes without a load report in time.";
     CLIENTS = "tailcast_client_connections", "gauge", "Open client connections.";
     REFUSED = "tailcast_client_connections_refused", "counter", "Connections of clients that ended before a request, by reason.";
     CONNECTS = "tailcast_endpoint_connects", "counter", "New connections to endpoints.";
@@ -137,6 +139,8 @@ pub(crate) struct PoolMetrics {
     pub(crate) response_bytes: Counter,
     pub(crate) retries: Counter,
     pub(crate) retries_denied: Counter,
+    pub(crate) probes: Counter,
+    pub(crate) probe_failures: Counter,
     pub(crate) connects: Counter,
     pub(crate) reuses: Counter,
 }
@@ -257,6 +261,10 @@ pub struct MetricsSnapshot {
     pub failures: u64,
     /// Second tries.
     pub retries: u64,
+    /// Probes that asked an endpoint for its load.
+    pub probes: u64,
+    /// Of them, without a report in time.
+    pub probe_failures: u64,
     /// Decisions of the predictive policy without a usable model.
     pub fallbacks: u64,
     /// Decisions that explored.
@@ -336,6 +344,8 @@ impl Metrics {
             client_aborts: outcome(OutcomeKind::ClientAbort),
             failures: self.cores.iter().flat_map(|core| core.failures.iter()).map(Counter::get).sum(),
             retries: all_pools(&|pool| pool.retries.get()),
+            probes: all_pools(&|pool| pool.probes.get()),
+            probe_failures: all_pools(&|pool| pool.probe_failures.get()),
             fallbacks: reason(Reason::Fallback),
             explorations: reason(Reason::Explore),
             endpoint_connects: all_pools(&|pool| pool.connects.get()),

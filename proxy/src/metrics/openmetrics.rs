@@ -4,7 +4,8 @@ use super::{
     CLIENTS, CONFIG_REFUSALS, CONFIG_RELOADS, CONNECTS, Counter, DECISIONS, ENDPOINT_OPEN, FAILURE_REASONS, FAILURES,
     Family, HEALTH_CHECK_FAILURES, HEALTH_CHECKS, IN_FLIGHT, LATENCY, LATENCY_BOUNDS_US, LOG_DROPPED, LOG_FAILURES,
     LOG_RECOVERED, LOG_ROWS, LOG_SEGMENTS, MODEL_INFO, MODEL_LOADS, MODEL_REFUSALS, Metrics, NamedPool, OUTCOMES,
-    PANICS, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, RETRIES, RETRIES_DENIED, REUSES,
+    PANICS, PROBE_FAILURES, PROBES, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, RETRIES,
+    RETRIES_DENIED, REUSES,
 };
 use std::fmt::Write;
 
@@ -55,12 +56,14 @@ impl Metrics {
         Self::labelled(&mut page, &DECISIONS, pools, "reason", &REASONS.map(|reason| reason.name()), |pool| {
             &pool.reasons
         });
-        let plain: [(&Family, OfPool); 7] = [
+        let plain: [(&Family, OfPool); 9] = [
             (&PANICS, |pool| &pool.panics),
             (&REQUEST_BYTES, |pool| &pool.request_bytes),
             (&RESPONSE_BYTES, |pool| &pool.response_bytes),
             (&RETRIES, |pool| &pool.retries),
             (&RETRIES_DENIED, |pool| &pool.retries_denied),
+            (&PROBES, |pool| &pool.probes),
+            (&PROBE_FAILURES, |pool| &pool.probe_failures),
             (&CONNECTS, |pool| &pool.connects),
             (&REUSES, |pool| &pool.reuses),
         ];

@@ -71,6 +71,11 @@ impl Upstream {
             && self.target.is_spoken_to_as(target)
     }
 
+    /// Where they lead.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.target.address
+    }
+
     /// Closes what is idle and keeps nothing from now on; requests in flight end as they would have.
     pub(crate) fn retire(&self) {
         self.retired.set(true);

@@ -1,10 +1,14 @@
 //! Pools and their endpoints: raw ▸ validated.
 
 use super::transport;
-use super::values::{millis, range, secs, whole};
+use super::values::{millis, range, secs, whole, within};
 use crate::config::problem::Problems;
-use crate::config::raw::{RawConnections, RawEndpoint, RawHealthCheck, RawPool, RawRetries, RawTimeouts, default};
-use crate::config::{CheckKind, Connections, EndpointConfig, HealthCheck, PoolConfig, Retries, RetryOn, Timeouts};
+use crate::config::raw::{
+    RawConnections, RawEndpoint, RawHealthCheck, RawPool, RawProbes, RawRetries, RawTimeouts, default,
+};
+use crate::config::{
+    CheckKind, Connections, EndpointConfig, HealthCheck, PoolConfig, Probes, Retries, RetryOn, Timeouts,
+};
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 use std::ops::RangeInclusive;
@@ -22,6 +26,8 @@ const MAX_CONNECTIONS: RangeInclusive<i64> = 1..=65_536;
 const STATUSES: RangeInclusive<i64> = 100..=599;
 /// Beyond this a check decides nothing.
 const IN_A_ROW: RangeInclusive<i64> = 1..=100;
+/// Fewer are none; more cost more than the requests.
+const PROBES_PER_REQUEST: RangeInclusive<f64> = 0.001..=10.0;
 /// Beyond this a request visits most of a pool, and the budget is gone after a few.
 const ATTEMPTS: RangeInclusive<i64> = 1..=5;
 
@@ -52,6 +58,7 @@ pub(super) fn pool(raw: RawPool, index: usize, policy: PolicyKind, problems: &mu
         protocol: transport::protocol(raw.protocol, &key("protocol"), problems),
         tls: raw.tls.map(|raw| transport::endpoint_tls(raw, &key("tls"), problems)),
         health_check: raw.health_check.and_then(|raw| health_check(raw, &key("health_check"), problems)),
+        probes: raw.probes.and_then(|raw| probes(raw, &key("probes"), problems)),
         timeouts: timeouts(raw.timeouts, default_timeouts(), &key("timeouts"), problems),
         connections: connections(raw.connections, index, problems),
         retries: retries(raw.retries, Retries::default(), &key("retries"), problems),
@@ -120,6 +127,20 @@ fn health_check(raw: RawHealthCheck, key: &str, problems: &mut Problems<'_>) -> 
     let unhealthy_after = count(raw.unhealthy_after, "unhealthy_after", default::UNHEALTHY_AFTER);
     let healthy_after = count(raw.healthy_after, "healthy_after", default::HEALTHY_AFTER);
     Some(HealthCheck { kind: kind?, interval, timeout, unhealthy_after, healthy_after })
+}
+
+fn probes(raw: RawProbes, key: &str, problems: &mut Problems<'_>) -> Option<Probes> {
+    let text = raw.path.get_ref().as_str();
+    let path = text.starts_with('/').then(|| PathAndQuery::try_from(text).ok()).flatten();
+    if path.is_none() {
+        problems.at(raw.path.span(), format!("{key}.path"), format!("{text:?} is not a path like \"/load\""));
+    }
+    let per_request = raw.per_request.map_or(default::PROBES_PER_REQUEST, |value| {
+        within(value, &format!("{key}.per_request"), &PROBES_PER_REQUEST, problems)
+    });
+    let timeout =
+        raw.timeout_ms.map_or(default::PROBE_TIME, |value| millis(value, &format!("{key}.timeout_ms"), problems));
+    Some(Probes { path: path?, per_request, timeout })
 }
 
 fn endpoint(written: Spanned<RawEndpoint>, key: &str, problems: &mut Problems<'_>) -> Option<EndpointConfig> {
