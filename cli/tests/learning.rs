@@ -6,7 +6,12 @@ mod support;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use support::{Ran, repository, tailcast};
+use tailcast_proxy::{Config, Proxy};
+use tailcast_testbed::endpoint::{EmulatedFleet, EndpointSpec};
+use tailcast_testbed::load::{self, LoadOptions, Target};
 
 /// Routes, endpoints and what a request of that route takes there, ms: the pair is what counts.
 const PAIRS: [(&str, [f64; 3]); 3] =
@@ -69,11 +74,16 @@ fn an_imported_log_trains_a_model_that_is_inspected_verified_and_evaluated() {
     assert!(text.contains("p50, p95, p99") && text.contains("share of gain"), "{text}");
     assert!(run(&[&"model", &"verify", &model]).expect_code(0).stdout().starts_with("ok: "));
 
-    let found = run(&[&"eval", &"ope", &"--trace", &trace, &"--model", &model, &"--json"]).expect_code(0).json();
+    let rows = folder.path().join("rows.jsonl");
+    let found = run(&[&"eval", &"ope", &"--trace", &trace, &"--model", &model, &"--json", &"--rows", &rows]);
+    let found = found.expect_code(0).json();
+    let decisions = std::fs::read_to_string(&rows).unwrap().lines().count();
+    assert_eq!(found["targets"][2]["rows"], decisions);
     let mean = |target: usize| found["targets"][target]["mean_ms_snips"]["value"].as_f64().unwrap();
     assert!(mean(2) < 0.8 * mean(0), "routing by the model is estimated at {} ms, the log at {} ms", mean(2), mean(0));
     let text = run(&[&"eval", &"ope", &"--trace", &trace, &"--model", &model]).expect_code(0).stdout();
     assert!(text.contains("effective rows") && text.contains("They do not answer"), "{text}");
+    assert!(text.contains("doubly robust") && text.contains("Switch-DR") && text.contains("at any time"), "{text}");
 
     flipped_bytes_are_refused(folder.path(), &model);
 }
@@ -92,6 +102,103 @@ fn flipped_bytes_are_refused(folder: &Path, model: &Path) {
         assert_eq!(verdict["valid"], false);
         assert!(!verdict["reason"].as_str().unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_registry_numbers_models_promotes_what_passes_and_takes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = imported(folder.path(), 4_000);
+    let registry = folder.path().join("models");
+    let train = |rounds: &str, seed: &str, more: &[&str]| {
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
+            vec![&"train", &"--trace", &trace, &"--registry", &registry, &"--rounds", &rounds, &"--seed", &seed];
+        arguments.extend(more.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
+        run(&arguments)
+    };
+    let first = train("30", "1", &["--json"]).expect_code(0).json();
+    assert_eq!((&first["published"]["number"], &first["published"]["promoted"]), (&1.into(), &true.into()));
+    assert_eq!(first["written"], false, "nothing is written where no --out is given");
+    // The same again is no better; it is kept with the reason, and the exit status says so.
+    let again = train("30", "1", &[]).expect_code(1);
+    assert!(again.stderr().contains("model 2 is kept and not promoted") && again.stderr().contains("not below"));
+    train("1", "1", &["--force"]).expect_code(0);
+    let list = || run(&[&"model", &"list", &registry, &"--json"]).expect_code(0).json();
+    assert_eq!(list()["pointers"], serde_json::json!({"champion": 3, "previous": 1, "shadow": null}));
+    run(&[&"model", &"verify", &registry.join("champion")]).expect_code(0);
+    let back = run(&[&"model", &"rollback", &registry, &"--why", &"one tree is too few"]).expect_code(0);
+    assert_eq!(back.stdout(), "champion 1, previous none, shadow 3\n");
+    let refused = run(&[&"model", &"rollback", &registry]).expect_code(1);
+    assert!(refused.stderr().contains("no previous model"), "{}", refused.stderr());
+    run(&[&"model", &"promote", &registry, &"2"]).expect_code(0);
+    let text = run(&[&"model", &"list", &registry, &"--changes"]).expect_code(0).stdout();
+    assert!(text.contains("one tree is too few") && text.contains("champion") && text.contains("passed"), "{text}");
+    let unknown = run(&[&"model", &"promote", &registry, &"9"]).expect_code(1);
+    assert!(unknown.stderr().contains("no model 9"), "{}", unknown.stderr());
+    let foreign = run(&[&"model", &"list", &folder.path()]).expect_code(1);
+    assert!(foreign.stderr().contains("is no registry"), "{}", foreign.stderr());
+}
+
+/// A proxy that writes a log and follows the registry's champion; a trainer that is killed again and again, and then
+/// is not. The proxy serves with its first champion within seconds of the traffic that taught it.
+#[test]
+fn a_followed_log_becomes_the_champion_of_a_running_proxy_however_often_the_trainer_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, registry) = (folder.path().join("log"), folder.path().join("models"));
+    let fleet =
+        EmulatedFleet::start(vec![EndpointSpec::uniform("a", 8, 1.0), EndpointSpec::uniform("b", 8, 3.0)]).unwrap();
+    let endpoints: Vec<String> = fleet.addresses().iter().map(|address| format!("\"{address}\"")).collect();
+    let text = format!(
+        "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[pool]]\nname = \"web\"\nendpoints = [{}]\n\
+         [model]\npath = {:?}\n[log]\ndirectory = {:?}\n",
+        endpoints.join(", "),
+        registry.join("champion").display().to_string(),
+        log.display().to_string()
+    );
+    let config = folder.path().join("tailcast.toml");
+    std::fs::write(&config, text).unwrap();
+    let proxy = Proxy::start(Config::load(&config).unwrap()).unwrap();
+    let rows = tailcast_datasets::demo_trace().unwrap().slice(Duration::ZERO, Duration::from_secs(12)).into_rows();
+    let options = LoadOptions { timeout: Duration::from_secs(5), ..LoadOptions::default() };
+    load::run(&load::shots(&rows, 4.0), &Target::new(proxy.addresses()[0]), &options, &mut |_| {}).unwrap();
+    proxy.rotate_log();
+    assert_eq!(proxy.model_id(), None);
+    let refused = run(&[&"eval", &"live", &"--from-log", &log]).expect_code(1);
+    assert!(refused.stderr().contains("0 rows of the policy \"predictive\""), "{}", refused.stderr());
+
+    let follow = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailcast"));
+        command.args(["train", "--follow", "--every", "1s", "--force", "--rounds", "30", "--log"]).arg(&log);
+        command.arg("--registry").arg(&registry).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    for round in 0..8 {
+        let mut trainer = follow(&[]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(5 + 90 * round));
+        trainer.kill().unwrap();
+        trainer.wait().unwrap();
+        if registry.join("REGISTRY").exists() {
+            let listed = run(&[&"model", &"list", &registry, &"--json"]).expect_code(0).json();
+            if !listed["pointers"]["champion"].is_null() {
+                run(&[&"model", &"verify", &registry.join("champion")]).expect_code(0);
+            }
+        }
+    }
+    let output = follow(&["--runs", "1", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ran: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&ran["promoted"], &ran["segments"]), (&true.into(), &1.into()), "{ran}");
+    let secs = ["load_secs", "train_secs", "publish_secs"].map(|name| ran[name].as_f64().unwrap());
+    assert!(secs.iter().sum::<f64>() < 10.0, "{ran}");
+    let listed = run(&[&"model", &"list", &registry, &"--json"]).expect_code(0).json();
+    let champion = &listed["pointers"]["champion"];
+    let is_champion = |record: &&serde_json::Value| &record["number"] == champion;
+    let expected = listed["models"].as_array().unwrap().iter().find(is_champion).unwrap()["model_id"].clone();
+    let waited = Instant::now();
+    while proxy.model_id().map(serde_json::Value::from) != Some(expected.clone()) {
+        assert!(waited.elapsed() < Duration::from_secs(5), "the proxy has {:?}, not {expected}", proxy.model_id());
+        std::thread::yield_now();
+    }
+    proxy.shutdown();
 }
 
 #[test]

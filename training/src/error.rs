@@ -97,6 +97,9 @@ pub enum TrainError {
         /// Rows judged on.
         rows: usize,
     },
+    /// The log does not hold both sides of a comparison.
+    #[error("the policies cannot be compared: {0}")]
+    Comparison(String),
     /// The log carries nothing that this evaluation can use.
     #[error("off-policy evaluation is not possible: {0}")]
     NoEvidence(String),

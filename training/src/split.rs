@@ -52,9 +52,12 @@ pub struct Split {
 }
 
 impl Split {
-    /// Splits rows that are in order of arrival.
+    /// Splits rows that are in order of arrival; a sample where the log that it is of is split.
     pub fn by_time(dataset: &Dataset) -> Self {
-        let (first, second) = boundaries(dataset.arrivals_us());
+        let arrivals = dataset.arrivals_us();
+        let until = |end_us: i64| arrivals.partition_point(|at| *at <= end_us);
+        let of_log = dataset.ends_us.map(|[train, calibration]| (until(train), until(calibration)));
+        let (first, second) = of_log.unwrap_or_else(|| boundaries(arrivals));
         let part = |rows: Range<usize>| dataset.take(&rows.collect::<Vec<_>>());
         Self { train: part(0..first), calibration: part(first..second), test: part(second..dataset.len()) }
     }
@@ -71,7 +74,7 @@ impl Split {
 }
 
 /// First row of the calibration and of the test part.
-fn boundaries(arrivals: &[i64]) -> (usize, usize) {
+pub(crate) fn boundaries(arrivals: &[i64]) -> (usize, usize) {
     let at = |share: f64| {
         let mut row = (arrivals.len() as f64 * share).round() as usize;
         while row > 0 && row < arrivals.len() && arrivals[row] == arrivals[row - 1] {

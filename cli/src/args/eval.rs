@@ -9,9 +9,11 @@ use tailcast_balance::PolicyKind;
 /// `tailcast eval …`.
 #[derive(Debug, Subcommand)]
 pub enum EvalCommand {
-    /// A/B of two policies on sockets: the same traffic in alternating blocks of one run.
+    /// A/B of two policies: on sockets, the same traffic in alternating blocks of one run; or from the log of a proxy
+    /// that routed a share of its traffic by the control.
     Live(EvalLiveArgs),
-    /// Off-policy estimate of a model's routing from a log of another policy (IPS and SNIPS).
+    /// Off-policy estimate of a model's routing from a log of another policy: IPS, SNIPS, the direct method, doubly
+    /// robust and Switch-DR.
     ///
     /// Needs a log whose policy decided by chance and whose rows carry the features of all candidates
     /// (candidate_features_share of the log), or an imported trace. It answers what one different decision would have
@@ -26,8 +28,11 @@ pub enum EvalCommand {
 #[command(after_help = LIVE_EXAMPLES)]
 pub struct EvalLiveArgs {
     /// Proxy to send the traffic to: http://host:port.
-    #[arg(long, value_name = "URL", requires = "admin", required_unless_present = "config")]
+    #[arg(long, value_name = "URL", requires = "admin", required_unless_present_any = ["config", "from_log"])]
     pub to: Option<String>,
+    /// Send nothing: compare the rows of both policies in this log, with a test that may be looked at any time.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "admin", "config", "model", "report", "pairs", "speed"])]
+    pub from_log: Option<PathBuf>,
     /// Its admin listener, over which the policy is switched: http://host:port.
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
@@ -49,7 +54,7 @@ pub struct EvalLiveArgs {
     /// Treatment policy.
     #[arg(long, default_value = "predictive", value_name = "NAME", value_parser = policy)]
     pub treatment: PolicyKind,
-    /// Length of one block, seconds.
+    /// Length of one block, seconds; with --from-log at least so long.
     #[arg(long, default_value_t = 5.0, value_name = "SECS")]
     pub block: f64,
     /// Pairs of blocks.
@@ -85,6 +90,9 @@ pub struct EvalOpeArgs {
     /// Also estimate the share of requests slower than this (default: the p99 of the log).
     #[arg(long, value_name = "MS")]
     pub threshold_ms: Option<f64>,
+    /// Write the decisions here, one JSON a line: propensities, the model's probabilities, costs, expected costs.
+    #[arg(long, value_name = "FILE")]
+    pub rows: Option<PathBuf>,
     /// Print the result as JSON on stdout.
     #[arg(long)]
     pub json: bool,

@@ -32,6 +32,8 @@ pub(super) const TRAIN_EXAMPLES: &str = "\
 Examples:
   tailcast train --log tailcast-data/log --out model.tailcast
   tailcast train --log tailcast-data/log --out model.tailcast --report training.html
+  tailcast train --log tailcast-data/log --registry models
+  tailcast train --log tailcast-data/log --registry models --follow --every 30s
   tailcast replay import --format haproxy haproxy.log trace.parquet
   tailcast train --trace trace.parquet --out model.tailcast";
 
@@ -54,7 +56,8 @@ A line that cannot be read is counted and sampled into the reject file; it never
 pub(super) const LIVE_EXAMPLES: &str = "\
 Examples:
   tailcast eval live --to http://127.0.0.1:8080 --admin http://127.0.0.1:8081 --trace trace.parquet
-  tailcast eval live --config tailcast.toml --model model.tailcast --report ab.html";
+  tailcast eval live --config tailcast.toml --model model.tailcast --report ab.html
+  tailcast eval live --from-log tailcast-data/log --control round_robin --treatment predictive --block 10";
 
 pub(super) const OPE_EXAMPLES: &str = "\
 Examples:
@@ -65,6 +68,14 @@ pub(super) const MODEL_EXAMPLES: &str = "\
 Examples:
   tailcast model inspect model.tailcast
   tailcast model verify model.tailcast && cp model.tailcast /srv/tailcast/";
+
+pub(super) const REGISTRY_EXAMPLES: &str = "\
+Examples:
+  tailcast model list models
+  tailcast model promote models 12 --why 'before the sale'
+  tailcast model rollback models --why 'p99 rose'
+
+A proxy whose model path is models/champion takes up every change within half a second.";
 
 pub(super) const SIMULATE_EXAMPLES: &str = "\
 Examples:

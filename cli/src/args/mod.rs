@@ -10,6 +10,7 @@ pub use replay::{ImportArgs, ReplayArgs, ReplayCommand, ReplaySubcommand};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use tailcast_balance::PolicyKind;
 
 /// An adaptive HTTP load balancer that learns: it forecasts the tail latency that each endpoint would give to
@@ -41,7 +42,9 @@ pub enum Command {
     ///
     /// Prints the rows read and rejected, the split by time, loss and coverage of the model and of the baselines on
     /// the held-out part, and what the model looks at. A model that loses to a baseline is not written, and the
-    /// exit status is 1.
+    /// exit status is 1. With --registry the model is published under the next number, and becomes the champion if it
+    /// passes the gate: lower loss than the champion on the newest slice, coverage within bounds, no tenant group
+    /// worse by more than 5 %, decisions within their time.
     Train(TrainArgs),
     /// Replay recorded traffic, open loop, or import it from another recorder's format.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -49,7 +52,7 @@ pub enum Command {
     /// Compare policies: live on sockets, off-policy from a log, or by simulation.
     #[command(subcommand)]
     Eval(EvalCommand),
-    /// Look into a model file.
+    /// Look into a model file, or into a registry of models: list, promote, roll back.
     #[command(subcommand)]
     Model(ModelCommand),
 }
@@ -109,10 +112,23 @@ pub struct TrainArgs {
     /// Imported trace that carries endpoint and latency (see `tailcast replay import`).
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Where to write the model.
-    #[arg(long, value_name = "MODEL")]
-    pub out: PathBuf,
-    /// Write the model even if it loses to the baselines.
+    /// Where to write the model; this or --registry is needed.
+    #[arg(long, value_name = "MODEL", required_unless_present = "registry")]
+    pub out: Option<PathBuf>,
+    /// Registry to publish the model in; made where there is none.
+    #[arg(long, value_name = "DIR")]
+    pub registry: Option<PathBuf>,
+    /// Go on for ever: train again on what is new in the log, on a timer and at once on drift, each time going on from
+    /// the champion.
+    #[arg(long, requires_all = ["log", "registry"], conflicts_with_all = ["out", "report", "trace"])]
+    pub follow: bool,
+    /// With --follow: the interval, as in 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "follow", value_parser = interval)]
+    pub every: Duration,
+    /// With --follow: end after so many runs.
+    #[arg(long, value_name = "N", requires = "follow")]
+    pub runs: Option<u64>,
+    /// Write or promote the model even if it loses.
     #[arg(long)]
     pub force: bool,
     /// Seed of sampling and fitting.
@@ -121,7 +137,8 @@ pub struct TrainArgs {
     /// Trees at most; training stops earlier where more do not help.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub rounds: usize,
-    /// Rows to learn from at most; of more, a sample spread over all of the time is taken.
+    /// Rows to learn from at most; of more, a sample is taken that keeps rare tenants, endpoints and loads. With
+    /// --follow the newest rows.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub max_rows: usize,
     /// Threads; 0 takes as many as there are cores. The model does not depend on it.
@@ -130,7 +147,7 @@ pub struct TrainArgs {
     /// Write an HTML report with plots here.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Print the training report as JSON on stdout.
+    /// Print the training report as JSON on stdout; with --follow one line a run.
     #[arg(long)]
     pub json: bool,
 }
@@ -142,6 +159,53 @@ pub enum ModelCommand {
     Inspect(ModelArgs),
     /// Validate the file in full, as the proxy does before a swap. Exits with 1 if it would be refused.
     Verify(ModelArgs),
+    /// List a registry: its models, what the gate said of each, and which is champion, previous and shadow.
+    List(ListArgs),
+    /// Make a model of a registry the champion, whatever the gate said; the champion before becomes the previous.
+    Promote(PromoteArgs),
+    /// Take the champion of a registry back: the previous model serves again, the one taken back becomes the shadow.
+    Rollback(RollbackArgs),
+}
+
+/// `tailcast model list`.
+#[derive(Debug, Args)]
+#[command(after_help = examples::REGISTRY_EXAMPLES)]
+pub struct ListArgs {
+    /// The registry.
+    pub registry: PathBuf,
+    /// Also print the kept changes of the pointers.
+    #[arg(long)]
+    pub changes: bool,
+    /// Print as JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tailcast model promote`.
+#[derive(Debug, Args)]
+#[command(after_help = examples::REGISTRY_EXAMPLES)]
+pub struct PromoteArgs {
+    /// The registry.
+    pub registry: PathBuf,
+    /// Number of the model.
+    pub number: u64,
+    /// Make it the shadow instead, which is watched and never used.
+    #[arg(long)]
+    pub shadow: bool,
+    /// Why, for those who read the changes later.
+    #[arg(long, value_name = "TEXT", default_value = "by hand")]
+    pub why: String,
+}
+
+/// `tailcast model rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = examples::REGISTRY_EXAMPLES)]
+pub struct RollbackArgs {
+    /// The registry.
+    pub registry: PathBuf,
+    /// Why, for those who read the changes later.
+    #[arg(long, value_name = "TEXT", default_value = "by hand")]
+    pub why: String,
 }
 
 /// A model file.
@@ -153,6 +217,15 @@ pub struct ModelArgs {
     /// Print as JSON on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Shortest interval: below that a run would seldom be over when the next begins.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "expected a time as in 30s, 5m or 1h".to_owned())?;
+    let interval = Duration::try_from(parsed).map_err(|error| error.to_string())?;
+    if interval < SHORTEST_INTERVAL { Err("expected at least 1s".to_owned()) } else { Ok(interval) }
 }
 
 fn policy(name: &str) -> Result<PolicyKind, String> {
@@ -174,6 +247,17 @@ mod tests {
         let error = Cli::try_parse_from(["tailcast", "run", "--config", "x", "--policy", "magic"]);
         let text = error.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(text.contains("round_robin"), "{text}");
+    }
+
+    #[test]
+    fn an_interval_has_a_unit_and_is_a_second_or_more() {
+        assert_eq!(interval("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(interval("1m 30s"), Ok(Duration::from_secs(90)));
+        assert!(interval("30").is_err() && interval("10ms").is_err() && interval("-5s").is_err());
+        let follow = ["tailcast", "train", "--log", "l", "--registry", "r", "--follow", "--every", "5m"];
+        assert!(Cli::try_parse_from(follow).is_ok());
+        assert!(Cli::try_parse_from(["tailcast", "train", "--trace", "t", "--registry", "r", "--follow"]).is_err());
+        assert!(Cli::try_parse_from(["tailcast", "train", "--log", "l"]).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `tailcast eval live`: two policies on sockets, the same traffic, alternating blocks of one run.
 //!
 //! The policy is switched over the admin listener, so the same code compares a proxy that this command starts
-//! and one that runs elsewhere.
+//! and one that runs elsewhere. With `--from-log` nothing is sent: the log of a proxy that routes a share of its traffic
+//! by a control policy already holds both.
 
 use crate::ab::{self, Plan, Side};
 use crate::admin::AdminClient;
@@ -10,12 +11,17 @@ use crate::comparison::{Comparisons, text};
 use crate::progress::Stage;
 use crate::report::{self, ReportData};
 use crate::summary::Comparison;
+use crate::table::{layout, millis};
 use anyhow::{Context, bail};
 use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 use tailcast_balance::PolicyKind;
 use tailcast_proxy::{Config, Proxy, RunningProxy};
 use tailcast_testbed::load::{LoadOptions, Target};
+use tailcast_training::Source;
+use tailcast_training::sequential::{self, Arm, Difference, LiveTest};
 
 /// Seed of the bootstrap: the interval of the same samples is always the same.
 const BOOTSTRAP_SEED: u64 = 1;
@@ -41,6 +47,9 @@ pub(super) fn run(args: &EvalLiveArgs) -> anyhow::Result<()> {
     }
     if args.pairs == 0 {
         bail!("--pairs is 0, expected at least 1");
+    }
+    if let Some(log) = &args.from_log {
+        return from_log(args, log);
     }
     let trace = super::read_trace(&args.trace)?;
     if trace.is_empty() {
@@ -108,6 +117,46 @@ pub(super) fn run(args: &EvalLiveArgs) -> anyhow::Result<()> {
         groups: &[("tenant group", &found.tenant_groups), ("route", &found.routes)],
     };
     super::print(&text(args.control.name(), args.treatment.name(), &all))
+}
+
+fn from_log(args: &EvalLiveArgs, log: &Path) -> anyhow::Result<()> {
+    let stage = Stage::new("reading and checking rows", 0, "");
+    let (rows, reports) = tailcast_training::dataset(Source::Log(log.to_owned()))?;
+    stage.done(reports.summary());
+    let block_us = (args.block * 1e6) as i64;
+    let found = sequential::compare(&rows, args.control.name(), args.treatment.name(), block_us)?;
+    if args.json { super::print_json(&found) } else { super::print(&log_text(&found)) }
+}
+
+fn log_text(found: &LiveTest) -> String {
+    let arm = |arm: &Arm| {
+        let failed = format!("{:.2} %", arm.failed_ratio * 100.0);
+        vec![arm.policy.clone(), arm.rows.to_string(), failed, millis(arm.p50_ms), millis(arm.p99_ms)]
+    };
+    let mut text =
+        layout(&["latency, ms", "requests", "failed", "p50", "p99"], &[arm(&found.control), arm(&found.treatment)]);
+    let difference = |name: String, one: &Difference, words: &dyn Fn(f64) -> String| {
+        let decided = one.decided_after.map_or_else(|| "not yet".to_owned(), |block| format!("after block {block}"));
+        let interval = format!("{} [{}, {}]", words(one.value), words(one.low), words(one.high));
+        vec![name, interval, format!("{:.2e}", one.p_value), decided]
+    };
+    text.push('\n');
+    text.push_str(&layout(
+        &[&format!("{} over {}", found.treatment.policy, found.control.policy), "95 % at any time", "p", "told apart"],
+        &[
+            difference("latency, factor".to_owned(), &found.ln_latency, &|ln| format!("{:.3}", ln.exp())),
+            difference(format!("% over {} ms, points", millis(found.slow_ms)), &found.slow_ratio, &|share| {
+                format!("{:+.2}", share * 100.0)
+            }),
+        ],
+    ));
+    let _ = writeln!(
+        text,
+        "\n{} blocks; p-values are always valid: the test may be looked at, and stopped, at any time. Both arms load the \
+         same endpoints, so the test compares requests under one traffic, not a world with the policy and one without.",
+        found.blocks
+    );
+    text
 }
 
 fn start(args: &EvalLiveArgs) -> anyhow::Result<RunningProxy> {

@@ -7,6 +7,8 @@ mod eval_ope;
 mod eval_simulate;
 mod import;
 mod model;
+mod registry;
+mod registry_follow;
 mod replay;
 mod run;
 mod train;
@@ -36,6 +38,9 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(EvalCommand::Simulate(args)) => eval_simulate::run(&args)?,
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args)?,
         Command::Model(ModelCommand::Verify(args)) => return model::verify(&args),
+        Command::Model(ModelCommand::List(args)) => registry::list(&args)?,
+        Command::Model(ModelCommand::Promote(args)) => registry::promote(&args)?,
+        Command::Model(ModelCommand::Rollback(args)) => registry::rollback(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,14 +6,20 @@
 //! once is wrong in ways that the repair does not know.
 
 mod decisions;
+mod features;
+mod parity;
 
+pub use parity::Parity;
+
+use crate::dataset::Dataset;
 use crate::error::TrainError;
+use crate::quarantine::Quarantined;
 use polars::prelude::*;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::fmt::Write;
+use tailcast_features::OutcomeKind;
 use tailcast_features::log::column;
-use tailcast_features::{FEATURES, OutcomeKind};
 
 /// Latencies above this are a broken clock and no request: one hour, microseconds.
 pub const MAX_LATENCY_US: u64 = 3_600_000_000;
@@ -40,8 +46,17 @@ pub struct Rejection {
     pub samples: Vec<String>,
 }
 
+/// Names of one kind beyond which they are no longer names: a tenant header that carries a request's number.
+const MANY_NAMES: usize = 1_000;
+
+/// Unless each of them has so many rows.
+const ROWS_A_NAME: usize = 20;
+
+/// Share of cut-off requests beyond which the tail is guesswork.
+const CENSORED_SHARE: f64 = 0.05;
+
 /// What the checks found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct QualityReport {
     /// Rows checked.
     pub rows: usize,
@@ -49,9 +64,66 @@ pub struct QualityReport {
     pub kept: usize,
     /// Checks that dropped rows, in the order in which they ran.
     pub rejected: Vec<Rejection>,
+    /// Share of missing values of each feature.
+    pub missing: Vec<(String, f64)>,
+    /// What a replay of the rows' requests through the feature store found.
+    pub parity: Parity,
+    /// Share of the rows that are learned from whose request failed.
+    pub failed_ratio: f64,
+    /// Share of them that was cut off: their latency is a lower bound.
+    pub censored_ratio: f64,
+    /// Tenants, routes and endpoints among them.
+    pub tenants: usize,
+    /// Routes among them.
+    pub routes: usize,
+    /// Endpoints among them.
+    pub endpoints: usize,
+    /// Tenants whose absurd latencies were left out.
+    pub quarantined: Vec<Quarantined>,
 }
 
 impl QualityReport {
+    /// Takes in what only the training matrix shows.
+    pub(crate) fn complete(&mut self, dataset: &Dataset, quarantined: Vec<Quarantined>) {
+        let share = |is: fn(OutcomeKind) -> bool| {
+            dataset.outcome.iter().filter(|outcome| is(**outcome)).count() as f64 / dataset.len().max(1) as f64
+        };
+        self.failed_ratio = share(OutcomeKind::is_endpoint_failure);
+        self.censored_ratio = share(OutcomeKind::is_censored);
+        let names = dataset.names();
+        (self.tenants, self.routes, self.endpoints) = (names.tenants.len(), names.routes.len(), names.endpoints.len());
+        self.quarantined = quarantined;
+    }
+
+    /// What somebody should look at, though it stopped nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (kind, count) in [("tenants", self.tenants), ("routes", self.routes), ("endpoints", self.endpoints)] {
+            if count > MANY_NAMES && count > self.kept / ROWS_A_NAME {
+                warnings
+                    .push(format!("{count} {kind} in {} rows: is that a name, or a number of the request?", self.kept));
+            }
+        }
+        if self.censored_ratio > CENSORED_SHARE {
+            let percent = self.censored_ratio * 100.0;
+            warnings
+                .push(format!("{percent:.1} % of the requests were cut off, so the tail is only known to be above"));
+        }
+        if let Some(sample) = &self.parity.sample {
+            let (unequal, rows) = (self.parity.unequal, self.parity.rows);
+            warnings.push(format!(
+                "{unequal} of {rows} replayed rows were logged with other features than this version computes: {sample}"
+            ));
+        }
+        warnings.extend(self.quarantined.iter().map(|one| {
+            format!(
+                "{} of {} rows of tenant {:?} took more than {:.0} ms, far beyond all other tenants, and were left out",
+                one.absurd, one.rows, one.tenant, one.bound_ms
+            )
+        }));
+        warnings
+    }
+
     /// One line that says where the rows went.
     pub fn summary(&self) -> String {
         let mut line = format!("{} of {} rows kept", self.kept, self.rows);
@@ -78,7 +150,9 @@ pub fn check(frame: DataFrame) -> Result<(DataFrame, QualityReport), TrainError>
     let mut report = QualityReport { rows: frame.height(), ..QualityReport::default() };
     let arrivals = frame.column(column::ARRIVAL)?.i64()?.cont_slice()?;
     let ids = frame.column(column::REQUEST_ID)?.u64()?.cont_slice()?;
-    for check in checks(&frame)? {
+    let Found { checks, missing } = checks(&frame)?;
+    report.missing = missing;
+    for check in checks {
         let mut rejection =
             Rejection { check: check.name.to_owned(), reason: check.reason, count: 0, samples: Vec::new() };
         for (row, fails) in check.fails.iter().enumerate() {
@@ -96,6 +170,7 @@ pub fn check(frame: DataFrame) -> Result<(DataFrame, QualityReport), TrainError>
     }
     let kept = frame.filter(&BooleanChunked::from_slice("kept".into(), &open))?;
     report.kept = kept.height();
+    report.parity = parity::replay(&kept)?;
     Ok((kept, report))
 }
 
@@ -111,7 +186,15 @@ fn sample(frame: &DataFrame, row: usize, arrival: i64, id: u64) -> Result<String
     ))
 }
 
-fn checks(frame: &DataFrame) -> Result<Vec<Check>, TrainError> {
+/// What was found in a table.
+struct Found {
+    /// The checks in the order in which they run.
+    checks: Vec<Check>,
+    /// Share of missing values of each feature.
+    missing: Vec<(String, f64)>,
+}
+
+fn checks(frame: &DataFrame) -> Result<Found, TrainError> {
     let mut checks = vec![
         Check {
             name: "missing_name",
@@ -128,24 +211,23 @@ fn checks(frame: &DataFrame) -> Result<Vec<Check>, TrainError> {
             reason: format!("latency above {} s, or a success in no time", MAX_LATENCY_US / 1_000_000),
             fails: latency_out_of_range(frame)?,
         },
-        Check {
-            name: "infinite_feature",
-            reason: "a feature is infinite; missing is NaN".to_owned(),
-            fails: infinite(frame)?,
-        },
     ];
+    let features = features::walk(frame)?;
+    checks.extend(features.checks);
     checks.extend(decisions::checks(frame)?);
+    let arrivals = frame.column(column::ARRIVAL)?.i64()?.cont_slice()?;
+    let order = by_arrival(arrivals);
     checks.push(Check {
         name: "duplicate",
         reason: "the same request number at the same arrival was read before".to_owned(),
-        fails: duplicates(frame)?,
+        fails: duplicates(arrivals, frame.column(column::REQUEST_ID)?.u64()?.cont_slice()?, &order),
     });
     checks.push(Check {
         name: "clock_jump",
         reason: format!("a handful of arrivals more than {} h from all others", ISLAND_GAP_US / 3_600_000_000),
-        fails: clock_jumps(frame.column(column::ARRIVAL)?.i64()?.cont_slice()?),
+        fails: clock_jumps(arrivals, &order),
     });
-    Ok(checks)
+    Ok(Found { checks, missing: features.missing })
 }
 
 fn mask(values: BooleanChunked) -> Vec<bool> {
@@ -171,31 +253,37 @@ fn latency_out_of_range(frame: &DataFrame) -> Result<Vec<bool>, TrainError> {
     Ok(mask(latency.gt(MAX_LATENCY_US) | (latency.equal(0u64) & success)))
 }
 
-fn infinite(frame: &DataFrame) -> Result<Vec<bool>, TrainError> {
-    let mut fails = BooleanChunked::full("infinite".into(), false, frame.height());
-    for feature in FEATURES {
-        let name = format!("{}{}", column::FEATURE_PREFIX, feature.name);
-        fails = fails | frame.column(&name)?.f32()?.is_infinite();
+/// The rows in order of arrival; equal arrivals in the order of the table.
+pub(crate) fn by_arrival(arrivals: &[i64]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..arrivals.len() as u32).collect();
+    if !arrivals.is_sorted() {
+        order.par_sort_unstable_by_key(|row| (arrivals[*row as usize], *row));
     }
-    Ok(mask(fails))
+    order
 }
 
-fn duplicates(frame: &DataFrame) -> Result<Vec<bool>, TrainError> {
-    let arrivals = frame.column(column::ARRIVAL)?.i64()?.cont_slice()?;
-    let ids = frame.column(column::REQUEST_ID)?.u64()?.cont_slice()?;
-    // Request numbers are unique within one proxy's life only; the arrival tells lives and proxies apart.
-    let mut seen = HashSet::with_capacity(ids.len());
-    Ok(ids.iter().zip(arrivals).map(|key| !seen.insert(key)).collect())
+/// Rows whose request number and arrival an earlier row has. Request numbers are unique within one proxy's life only;
+/// the arrival tells lives and proxies apart.
+fn duplicates(arrivals: &[i64], ids: &[u64], order: &[u32]) -> Vec<bool> {
+    let mut fails = vec![false; arrivals.len()];
+    let mut together: Vec<(u64, u32)> = Vec::new();
+    for instant in order.chunk_by(|a, b| arrivals[*a as usize] == arrivals[*b as usize]).filter(|rows| rows.len() > 1) {
+        together.clear();
+        together.extend(instant.iter().map(|row| (ids[*row as usize], *row)));
+        together.sort_unstable();
+        let again = together.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        again.for_each(|pair| fails[pair[1].1 as usize] = true);
+    }
+    fails
 }
 
 /// Rows in islands of time that are both far from all others and tiny.
-fn clock_jumps(arrivals: &[i64]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..arrivals.len()).collect();
-    order.sort_unstable_by_key(|row| arrivals[*row]);
+fn clock_jumps(arrivals: &[i64], order: &[u32]) -> Vec<bool> {
     let mut fails = vec![false; arrivals.len()];
-    for island in order.chunk_by(|a, b| arrivals[*b].saturating_sub(arrivals[*a]) <= ISLAND_GAP_US) {
+    let is_near = |a: &u32, b: &u32| arrivals[*b as usize].saturating_sub(arrivals[*a as usize]) <= ISLAND_GAP_US;
+    for island in order.chunk_by(is_near) {
         if (island.len() as f64) < ISLAND_SHARE * arrivals.len() as f64 {
-            island.iter().for_each(|row| fails[*row] = true);
+            island.iter().for_each(|row| fails[*row as usize] = true);
         }
     }
     fails

@@ -87,6 +87,8 @@ fn every_kind_of_bad_row_is_dropped_under_its_own_name_with_samples() {
         10 => row.latency_us = MAX_LATENCY_US + 1,
         11 => row.latency_us = 0,
         20 => row.features[index::LATENCY_EWMA] = f32::INFINITY,
+        21 => row.features[index::IN_FLIGHT] = -1.0,
+        22 => row.features[index::ERROR_RATE] = 1e9,
         30 => row.propensity = 0.0,
         31 => row.propensity = f32::NAN,
         40 => row.endpoint = "z",
@@ -102,6 +104,7 @@ fn every_kind_of_bad_row_is_dropped_under_its_own_name_with_samples() {
         ("missing_name", 3),
         ("latency_range", 2),
         ("infinite_feature", 1),
+        ("feature_range", 2),
         ("propensity_range", 2),
         ("not_a_candidate", 1),
         ("propensity_sum", 1),
@@ -110,10 +113,10 @@ fn every_kind_of_bad_row_is_dropped_under_its_own_name_with_samples() {
         ("clock_jump", 1),
     ];
     assert_eq!(counts, expected);
-    assert_eq!(report.kept, 400 - 13);
+    assert_eq!(report.kept, 400 - 15);
     assert_eq!(frame.height(), report.kept);
     assert!(report.rejected[0].samples[0].contains("request 0"), "{:?}", report.rejected[0]);
-    assert!(report.summary().contains("387 of 400 rows kept, 3 missing_name"), "{}", report.summary());
+    assert!(report.summary().contains("385 of 400 rows kept, 3 missing_name"), "{}", report.summary());
 }
 
 #[test]
@@ -141,4 +144,43 @@ fn a_fast_failure_and_a_missing_feature_are_sound() {
 fn a_log_where_nothing_passes_leaves_an_empty_table() {
     let (frame, report) = checked(|_, row| row.propensity = 7.0);
     assert_eq!((frame.height(), report.kept, report.rejected[0].count), (0, 0, 400));
+}
+
+#[test]
+fn a_feature_that_this_version_would_compute_otherwise_is_found_by_replay() {
+    let day =
+        |at_us: i64| ((at_us.rem_euclid(86_400_000_000) as f32 / 86_400_000_000.0) * std::f32::consts::TAU).sin_cos();
+    let sound = |row: &mut Spoilt| {
+        (row.features[index::DAY_SIN], row.features[index::DAY_COS]) = day(row.arrival_us);
+        row.features[index::METHOD_WRITE] = 0.0;
+    };
+    let (_, report) = checked(|_, row| sound(row));
+    assert_eq!((report.parity.rows, report.parity.unequal), (400, 0));
+    assert!(report.warnings().is_empty(), "{:?}", report.warnings());
+    let (_, report) = checked(|number, row| {
+        sound(row);
+        match number {
+            7 => row.features[index::METHOD_WRITE] = 1.0,
+            8 => row.features[index::DAY_SIN] = f32::from_bits(row.features[index::DAY_SIN].to_bits() + 1),
+            _ => {}
+        }
+    });
+    assert_eq!(report.parity.unequal, 2);
+    assert!(report.warnings()[0].contains("method_write was logged as 1.0, is 0.0 now"), "{:?}", report.warnings());
+}
+
+#[test]
+fn missing_shares_are_counted_and_too_many_names_or_cut_off_requests_are_warned_of() {
+    let (frame, mut report) = checked(|number, row| {
+        row.outcome = if number % 10 == 0 { OutcomeKind::Timeout } else { OutcomeKind::Success };
+        row.features[index::WEIGHT] = if number % 4 == 0 { 1.0 } else { f32::NAN };
+    });
+    assert_eq!(report.missing[index::WEIGHT], ("weight".to_owned(), 0.75));
+    assert_eq!(report.missing[index::IN_FLIGHT].1, 0.0);
+    report.complete(&crate::dataset::dataset_from_log(frame).unwrap(), Vec::new());
+    assert_eq!((report.censored_ratio, report.failed_ratio), (0.1, 0.1));
+    assert_eq!((report.tenants, report.routes, report.endpoints), (1, 1, 1));
+    assert!(report.warnings()[0].contains("10.0 % of the requests were cut off"), "{:?}", report.warnings());
+    report.tenants = 5_000;
+    assert!(report.warnings()[0].contains("5000 tenants in 400 rows"), "{:?}", report.warnings());
 }

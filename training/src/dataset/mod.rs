@@ -8,6 +8,7 @@ mod from_log;
 
 pub use from_log::dataset_from_log;
 
+use crate::sample;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tailcast_features::{FEATURE_COUNT, OutcomeKind, Row};
@@ -100,6 +101,8 @@ pub struct Dataset {
     pub(crate) features: Vec<Vec<f32>>,
     pub(crate) label: Vec<f32>,
     pub(crate) weight: Vec<f32>,
+    /// Rows of the log that each row stands for, relative to the others.
+    pub(crate) stands_for: Vec<f32>,
     pub(crate) outcome: Vec<OutcomeKind>,
     pub(crate) arrival_us: Vec<i64>,
     pub(crate) propensity: Vec<f32>,
@@ -112,6 +115,8 @@ pub struct Dataset {
     pub(crate) candidate_rows: Vec<Option<Arc<[Row]>>>,
     pub(crate) names: Arc<DatasetNames>,
     pub(crate) propensities: Propensities,
+    /// Where the log was split that this is a sample of: last arrivals of the train and of the calibration part.
+    pub(crate) ends_us: Option<[i64; 2]>,
 }
 
 /// The names behind the numbers of a [`Dataset`].
@@ -136,6 +141,7 @@ impl Dataset {
             features: (0..FEATURE_COUNT).map(|_| Vec::with_capacity(capacity)).collect(),
             label: Vec::with_capacity(capacity),
             weight: Vec::with_capacity(capacity),
+            stands_for: Vec::with_capacity(capacity),
             outcome: Vec::with_capacity(capacity),
             arrival_us: Vec::with_capacity(capacity),
             propensity: Vec::with_capacity(capacity),
@@ -148,6 +154,7 @@ impl Dataset {
             candidate_rows: Vec::with_capacity(capacity),
             names: Arc::default(),
             propensities,
+            ends_us: None,
         }
     }
 
@@ -177,6 +184,7 @@ impl Dataset {
         // An error says nothing of latency: it stays for the error head and weighs nothing elsewhere.
         let teaches = row.outcome.is_latency_evidence() || row.outcome.is_censored();
         self.weight.push(f32::from(u8::from(teaches)));
+        self.stands_for.push(1.0);
         self.outcome.push(row.outcome);
         self.arrival_us.push(row.arrival_us);
         self.propensity.push(row.propensity);
@@ -230,7 +238,7 @@ impl Dataset {
     }
 
     /// The rows whose latency is what the work took.
-    pub(crate) fn evidence(&self) -> Self {
+    pub fn evidence(&self) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|row| self.is_evidence(*row)).collect();
         self.take(&rows)
     }
@@ -244,6 +252,7 @@ impl Dataset {
             features: self.features.iter().map(|column| gather(column, rows)).collect(),
             label: gather(&self.label, rows),
             weight: gather(&self.weight, rows),
+            stands_for: gather(&self.stands_for, rows),
             outcome: gather(&self.outcome, rows),
             arrival_us: gather(&self.arrival_us, rows),
             propensity: gather(&self.propensity, rows),
@@ -256,7 +265,34 @@ impl Dataset {
             candidate_rows: gather(&self.candidate_rows, rows),
             names: Arc::clone(&self.names),
             propensities: self.propensities,
+            ends_us: self.ends_us,
         }
+    }
+
+    /// The rows that arrived after this moment, microseconds since the Unix epoch.
+    pub fn since(&self, after_us: i64) -> Self {
+        let rows: Vec<usize> = (0..self.len()).filter(|row| self.arrival_us[*row] > after_us).collect();
+        self.take(&rows)
+    }
+
+    /// These rows and then those of `other`, whose names may be numbered otherwise.
+    pub(crate) fn followed_by(mut self, other: &Self) -> Self {
+        let them = other.names();
+        for row in 0..other.len() {
+            let logged = DatasetRow {
+                arrival_us: other.arrival_us[row],
+                pool: them.pools.name(other.pool[row]),
+                tenant: them.tenants.name(other.tenant[row]),
+                route: them.routes.name(other.route[row]),
+                policy: them.policies.name(other.policy[row]),
+                endpoint: them.endpoints.name(other.endpoint[row]),
+                propensity: other.propensity[row],
+                outcome: other.outcome[row],
+                ln_ms: other.label[row],
+            };
+            self.push(&logged, &other.row(row), Arc::clone(&other.candidates[row]), other.candidate_rows[row].clone());
+        }
+        self
     }
 
     /// The rows in order of arrival; equal arrivals keep their order.
@@ -269,11 +305,43 @@ impl Dataset {
         self.take(&rows)
     }
 
-    /// At most `max_rows` rows: time is cut into that many strata of equal count, and a seeded draw takes one row
-    /// of each, so that every hour keeps its share.
+    /// At most about `max_rows` rows, the rare among them; see `sample`.
     pub fn sampled(self, max_rows: usize, seed: u64) -> Self {
-        let rows = crate::split::stratified(self.len(), max_rows, seed);
-        if rows.len() == self.len() { self } else { self.take(&rows) }
+        if self.len() <= max_rows {
+            return self;
+        }
+        let load = &self.features[tailcast_features::index::IN_FLIGHT];
+        let stratum = |row: usize| (self.tenant[row], self.endpoint[row], sample::load(load[row]));
+        let strata: Vec<sample::Stratum> = (0..self.len()).map(stratum).collect();
+        let order: Vec<u32> = (0..self.len() as u32).collect();
+        let plan = sample::plan(&self.arrival_us, &order, &strata, max_rows, seed);
+        self.take(&plan.rows).weighted(&plan)
+    }
+
+    /// The rows of a plan, weighted as it says.
+    pub(crate) fn weighted(mut self, plan: &sample::Plan) -> Self {
+        self.stands_for.clone_from(&plan.weights);
+        self.weight.iter_mut().zip(&plan.weights).for_each(|(weight, times)| *weight *= times);
+        self.ends_us = Some(plan.ends_us);
+        self
+    }
+
+    /// Rows that each stand for as many: of a balanced sample those that a walk in steps of the largest weight meets, so
+    /// that what knows no weights is not misled. All rows where all weigh the same.
+    pub(crate) fn even(&self) -> Self {
+        let largest = self.stands_for.iter().copied().fold(0.0f32, f32::max);
+        if self.stands_for.iter().all(|weight| *weight == largest) {
+            return self.clone();
+        }
+        let (step, mut walked) = (f64::from(largest), f64::from(largest) / 2.0);
+        let met = |row: &usize| {
+            walked += f64::from(self.stands_for[*row]);
+            let is_met = walked >= step;
+            walked -= if is_met { step } else { 0.0 };
+            is_met
+        };
+        let rows: Vec<usize> = (0..self.len()).filter(met).collect();
+        self.take(&rows)
     }
 }
 

@@ -8,8 +8,10 @@
 
 mod lists;
 mod stream;
+mod tail;
 
 pub(crate) use lists::Lists;
+pub use tail::LogTail;
 
 use crate::error::TrainError;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -49,6 +51,8 @@ pub struct LoadReport {
     pub segments: Vec<SegmentReport>,
     /// Segments refused.
     pub skipped: Vec<SkippedFile>,
+    /// Segments that must have been there: gaps in a proxy's numbering, by the name of the segment before the gap.
+    pub missing: Vec<String>,
 }
 
 impl LoadReport {
@@ -67,6 +71,7 @@ pub(crate) fn columns_read() -> Vec<(String, DataType)> {
         (column::POOL, DataType::String),
         (column::TENANT, DataType::String),
         (column::ROUTE, DataType::String),
+        (column::METHOD, DataType::String),
         (column::POLICY, DataType::String),
         (column::ENDPOINT, DataType::String),
         (column::PROPENSITY, DataType::Float32),
@@ -91,20 +96,34 @@ pub(crate) fn columns_read() -> Vec<(String, DataType)> {
 /// The directory cannot be listed, or no row in it could be read; the message says what was found.
 pub fn load_segments(directory: &Path) -> Result<(DataFrame, LoadReport), TrainError> {
     let mut report = LoadReport::default();
-    let mut table: Option<DataFrame> = None;
+    let mut frames = Vec::new();
     for path in segment_paths(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match read_segment(&path) {
+        match read_segment(&path, usize::MAX) {
             Ok((frame, damaged_bytes)) => {
                 report.segments.push(SegmentReport { name, rows: frame.height(), damaged_bytes });
-                match &mut table {
-                    Some(table) => {
-                        table.vstack_mut_owned(frame)?;
-                    }
-                    None => table = Some(frame),
-                }
+                frames.push(frame);
             }
             Err(reason) => report.skipped.push(SkippedFile { name, reason }),
+        }
+    }
+    together(frames.into_iter(), directory, report)
+}
+
+/// The segments of a directory as one table.
+fn together(
+    frames: impl Iterator<Item = DataFrame>,
+    directory: &Path,
+    report: LoadReport,
+) -> Result<(DataFrame, LoadReport), TrainError> {
+    let report = LoadReport { missing: gaps(&report), ..report };
+    let mut table: Option<DataFrame> = None;
+    for frame in frames {
+        match &mut table {
+            Some(table) => {
+                table.vstack_mut_owned(frame)?;
+            }
+            None => table = Some(frame),
         }
     }
     match table {
@@ -114,6 +133,26 @@ pub fn load_segments(directory: &Path) -> Result<(DataFrame, LoadReport), TrainE
         }
         _ => Err(TrainError::NoSegments { path: directory.to_owned(), found: found(&report) }),
     }
+}
+
+/// Gaps in the numbers at the end of the names of segments that are otherwise called the same. Segments before the first
+/// were removed to make room, and those after the last are not written yet.
+fn gaps(report: &LoadReport) -> Vec<String> {
+    let read = report.segments.iter().map(|segment| segment.name.as_str());
+    let numbered = |name: &'_ str| {
+        let stem = name.rsplit_once('.')?.0;
+        let (series, number) = stem.rsplit_once('-')?;
+        Some((series.to_owned(), number.parse::<u64>().ok()?, name.to_owned()))
+    };
+    let all = read.chain(report.skipped.iter().map(|file| file.name.as_str()));
+    let mut all: Vec<(String, u64, String)> = all.filter_map(numbered).collect();
+    all.sort_unstable();
+    let gap = |pair: &[(String, u64, String)]| {
+        let missing = pair[1].1.saturating_sub(pair[0].1).saturating_sub(1);
+        let (series, before) = (&pair[0].0, &pair[0].2);
+        (*series == pair[1].0 && missing > 0).then(|| format!("{missing} after {before}"))
+    };
+    all.windows(2).filter_map(gap).collect()
 }
 
 fn found(report: &LoadReport) -> String {
@@ -148,15 +187,15 @@ fn segment_paths(directory: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(paths)
 }
 
-/// Reads one segment: the table and the number of damaged bytes at its end.
-fn read_segment(path: &Path) -> Result<(DataFrame, u64), String> {
+/// Reads one segment: the table and the number of damaged bytes at its end. Of an open one the last `rows` rows are enough.
+fn read_segment(path: &Path, rows: usize) -> Result<(DataFrame, u64), String> {
     // A decoder's panic over outside bytes must not end the run; nothing is shared across the boundary.
     let read = catch_unwind(AssertUnwindSafe(|| {
         if path.extension().is_some_and(|extension| extension == "parquet") {
             Ok((read_parquet(path)?, 0))
         } else {
             let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-            stream::read(&bytes)
+            stream::read(&bytes, rows)
         }
     }));
     let (frame, damaged) = read.unwrap_or_else(|_| Err("the decoder gave up on its contents".to_owned()))?;

@@ -27,8 +27,9 @@ struct Messages {
     end: usize,
 }
 
-/// The table of all whole batches, and the bytes after them that belong to none.
-pub(super) fn read(bytes: &[u8]) -> Result<(DataFrame, u64), String> {
+/// The table of all whole batches, or of the last of them that together have `rows` rows, and the bytes after them that
+/// belong to none.
+pub(super) fn read(bytes: &[u8], rows: usize) -> Result<(DataFrame, u64), String> {
     let messages = walk(bytes)?;
     let schema = &bytes[messages.schema.clone()];
     let mut stream = IpcStreamReader::new(Cursor::new(schema.to_vec()));
@@ -37,19 +38,29 @@ pub(super) fn read(bytes: &[u8]) -> Result<(DataFrame, u64), String> {
         .map(|pairs| pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
         .unwrap_or_default();
     check_metadata(&metadata)?;
-    let mut table = decode(schema, &[])?;
     let mut end = messages.end;
-    for batch in messages.batches {
+    // From the last back, so that of a long segment no more is decoded than is asked for.
+    let (mut frames, mut found) = (Vec::new(), 0);
+    for batch in messages.batches.into_iter().rev() {
+        if found >= rows {
+            break;
+        }
         let start = batch.start;
         match decode(schema, &bytes[batch]) {
             Ok(frame) => {
-                table.vstack_mut_owned(frame).map_err(|error| error.to_string())?;
+                found += frame.height();
+                frames.push(frame);
             }
+            // Nothing behind a damaged batch is trusted.
             Err(_) => {
-                end = start;
-                break;
+                frames.clear();
+                (found, end) = (0, start);
             }
         }
+    }
+    let mut table = decode(schema, &[])?;
+    for frame in frames.into_iter().rev() {
+        table.vstack_mut_owned(frame).map_err(|error| error.to_string())?;
     }
     Ok((table, (bytes.len() - end) as u64))
 }

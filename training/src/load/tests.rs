@@ -128,3 +128,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_gap_in_a_proxys_numbering_is_named() {
+    let bytes = stream_bytes(&[learnable_log(20, 1)]);
+    let names = [
+        "decisions-1-9-000002.arrow",
+        "decisions-1-9-000003.arrow",
+        "decisions-1-9-000006.arrow",
+        "decisions-2-9-000001.arrow",
+    ];
+    let directory = directory(&names.map(|name| (name, bytes.as_slice())));
+    let (_, report) = load_segments(directory.path()).unwrap();
+    assert_eq!(report.missing, ["2 after decisions-1-9-000003.arrow"]);
+}

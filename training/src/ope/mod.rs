@@ -1,21 +1,28 @@
 //! Off-policy evaluation: what another policy would have given, from the log of this one.
 //!
 //! With `p` the logged propensity of the endpoint that was chosen, `π` its probability under the target policy
-//! and `c` the cost that was seen, `w = π/p` and
-//! - IPS: `Σ w·c / n` – unbiased where the target only does what the logging policy could have done;
-//! - SNIPS: `Σ w·c / Σ w` – a little biased, far less variance (Swaminathan & Joachims 2015).
+//! and `c` the cost that was seen, `w = π/p`. The estimators are in `estimate`: IPS, SNIPS, the direct method, doubly
+//! robust and Switch-DR; what the last three expect of an endpoint is in `cost_model`. They fail in different ways, so
+//! where they disagree, none is to be trusted.
 //!
-//! Intervals are the normal approximation at 95 %. The effective sample size `(Σw)²/Σw²` says how many rows are
-//! really behind the number. Rejected for now: the doubly robust estimator, which has an issue of its own.
+//! Intervals are the normal approximation at 95 %; for shares, which have a range, there are beside them those of
+//! `bounded`, which need no approximation. The effective sample size `(Σw)²/Σw²` says how many rows are really behind
+//! the number, and the histogram of the weights on which.
 
+mod bounded;
+mod cost_model;
 mod estimate;
 mod target;
 
-pub use estimate::{Estimate, effective_rows, ips, snips};
+pub use bounded::{Interval, anytime, empirical_bernstein};
+pub use estimate::{
+    Estimate, Expected, WeightBar, direct, doubly_robust, effective_rows, ips, snips, switch, weight_histogram,
+};
 pub use target::{ModelRule, Target};
 
 use crate::dataset::{Candidate, Dataset, Propensities};
 use crate::error::TrainError;
+use cost_model::Scale;
 use serde::{Deserialize, Serialize};
 use tailcast_features::Row;
 
@@ -46,16 +53,34 @@ pub struct OpeReport {
     pub mean_ms_ips: Estimate,
     /// Mean latency, milliseconds, by SNIPS.
     pub mean_ms_snips: Estimate,
+    /// Mean latency, milliseconds, by the direct method.
+    pub mean_ms_dm: Estimate,
+    /// Mean latency, milliseconds, by the doubly robust estimator.
+    pub mean_ms_dr: Estimate,
+    /// Mean latency, milliseconds, by Switch-DR.
+    pub mean_ms_switch_dr: Estimate,
     /// Share of requests over the threshold, by IPS.
     pub over_ratio_ips: Estimate,
     /// Share of requests over the threshold, by SNIPS.
     pub over_ratio_snips: Estimate,
+    /// Share of requests over the threshold, by the direct method.
+    pub over_ratio_dm: Estimate,
+    /// Share of requests over the threshold, by the doubly robust estimator.
+    pub over_ratio_dr: Estimate,
+    /// Share of requests over the threshold, by Switch-DR.
+    pub over_ratio_switch_dr: Estimate,
+    /// Interval of the share by IPS at this number of rows, without a normal approximation.
+    pub over_ratio_bernstein: Interval,
+    /// Interval of the share by IPS that holds at every number of rows at once.
+    pub over_ratio_anytime: Interval,
     /// Rows that were logged with candidate features.
     pub rows: usize,
     /// Rows' worth of evidence behind the estimates.
     pub effective_rows: f64,
     /// Largest weight of a row.
     pub max_weight: f64,
+    /// How many rows have which weight.
+    pub weight_histogram: Vec<WeightBar>,
     /// Mean probability that the target gives to endpoints that the logging policy could not choose: where it is
     /// not zero, the estimates are blind to that share of the target's decisions.
     pub unsupported_ratio: f64,
@@ -83,6 +108,9 @@ pub struct Evaluation {
 /// Propensities above this are no chance: a different choice was never made, so nothing is known of it.
 const DETERMINISTIC: f32 = 1.0 - 1e-6;
 
+/// τ of Switch-DR: above it a row's weight counts for more than ten, and the model of the cost is trusted instead.
+pub const SWITCH_TAU: f64 = 10.0;
+
 /// Effective rows below which an estimate is called weak.
 const WEAK_ROWS: f64 = 100.0;
 
@@ -99,7 +127,7 @@ pub fn evaluate(dataset: &Dataset, targets: &[Target<'_>], threshold_ms: f64) ->
             allowed: "a positive number of milliseconds",
         });
     }
-    let logged = Logged::of(dataset, threshold_ms);
+    let mut logged = Logged::of(dataset, threshold_ms);
     if logged.choices.is_empty() {
         return Err(TrainError::NoEvidence(format!(
             "of {} rows {} have no features of all candidates and {} were decided without chance",
@@ -108,6 +136,7 @@ pub fn evaluate(dataset: &Dataset, targets: &[Target<'_>], threshold_ms: f64) ->
             logged.deterministic
         )));
     }
+    logged.expect()?;
     let targets: Vec<OpeReport> = targets.iter().map(|target| logged.report(target)).collect();
     let warnings = warnings(dataset, &logged, &targets);
     Ok(Evaluation {
@@ -161,8 +190,50 @@ struct Logged<'a> {
     choices: Vec<Choice<'a>>,
     cost_ms: Vec<f64>,
     over: Vec<f64>,
+    /// Expected milliseconds of each candidate.
+    expected_ms: Vec<Vec<f64>>,
+    /// Expected share over the threshold of each candidate.
+    expected_over: Vec<Vec<f64>>,
     without_candidates: usize,
     deterministic: usize,
+}
+
+/// One decision with everything that the estimators see of it, so that other tools can repeat them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpeRow {
+    /// Position of the candidate that was chosen.
+    pub chosen: usize,
+    /// Logged propensity of each candidate.
+    pub propensities: Vec<f64>,
+    /// Probability of each candidate under the target.
+    pub probabilities: Vec<f64>,
+    /// Cost, milliseconds.
+    pub cost_ms: f64,
+    /// 1 where it was over the threshold.
+    pub over: f64,
+    /// Milliseconds that are expected of each candidate.
+    pub expected_ms: Vec<f64>,
+    /// Share over the threshold that is expected of each candidate.
+    pub expected_over: Vec<f64>,
+}
+
+/// The decisions as the estimators of `target` see them.
+///
+/// # Errors
+/// As of [`evaluate`].
+pub fn rows(dataset: &Dataset, target: &Target<'_>, threshold_ms: f64) -> Result<Vec<OpeRow>, TrainError> {
+    let mut logged = Logged::of(dataset, threshold_ms);
+    logged.expect()?;
+    let row = |(at, choice): (usize, &Choice<'_>)| OpeRow {
+        chosen: choice.chosen,
+        propensities: choice.candidates.iter().map(|candidate| f64::from(candidate.propensity)).collect(),
+        probabilities: target.probabilities(choice),
+        cost_ms: logged.cost_ms[at],
+        over: logged.over[at],
+        expected_ms: logged.expected_ms[at].clone(),
+        expected_over: logged.expected_over[at].clone(),
+    };
+    Ok(logged.choices.iter().enumerate().map(row).collect())
 }
 
 impl<'a> Logged<'a> {
@@ -171,6 +242,8 @@ impl<'a> Logged<'a> {
             choices: Vec::new(),
             cost_ms: Vec::new(),
             over: Vec::new(),
+            expected_ms: Vec::new(),
+            expected_over: Vec::new(),
             without_candidates: 0,
             deterministic: 0,
         };
@@ -198,25 +271,53 @@ impl<'a> Logged<'a> {
         logged
     }
 
+    /// Fits what is expected of the candidates.
+    fn expect(&mut self) -> Result<(), TrainError> {
+        self.expected_ms = cost_model::expect(&self.choices, &self.cost_ms, Scale::Milliseconds)?;
+        self.expected_over = cost_model::expect(&self.choices, &self.over, Scale::Share)?;
+        Ok(())
+    }
+
     fn report(&self, target: &Target<'_>) -> OpeReport {
         let mut weights = Vec::with_capacity(self.choices.len());
-        let mut unsupported = 0.0;
-        for choice in &self.choices {
+        let (mut ms, mut over) = (Vec::with_capacity(weights.capacity()), Vec::with_capacity(weights.capacity()));
+        let (mut unsupported, mut least) = (0.0, 1.0f64);
+        for (at, choice) in self.choices.iter().enumerate() {
             let probabilities = target.probabilities(choice);
             let logged = f64::from(choice.candidates[choice.chosen].propensity);
             weights.push(probabilities.get(choice.chosen).copied().unwrap_or(0.0) / logged);
             let impossible = choice.candidates.iter().zip(&probabilities).filter(|(c, _)| c.propensity <= 0.0);
             unsupported += impossible.map(|(_, probability)| probability).sum::<f64>();
+            let possible = choice.candidates.iter().map(|c| f64::from(c.propensity)).filter(|p| *p > 0.0);
+            least = possible.fold(least, f64::min);
+            let expected = |of: &[f64]| Expected {
+                chosen: of[choice.chosen],
+                target: of.iter().zip(&probabilities).map(|(cost, probability)| cost * probability).sum(),
+            };
+            ms.push(expected(&self.expected_ms[at]));
+            over.push(expected(&self.expected_over[at]));
         }
+        let weighted: Vec<f64> = weights.iter().zip(&self.over).map(|(weight, over)| weight * over).collect();
+        // No weight can be larger than the inverse of the smallest propensity that was logged.
+        let range = (0.0, 1.0 / least);
         OpeReport {
             target: target.name(),
             mean_ms_ips: ips(&weights, &self.cost_ms),
             mean_ms_snips: snips(&weights, &self.cost_ms),
+            mean_ms_dm: direct(&ms),
+            mean_ms_dr: doubly_robust(&weights, &self.cost_ms, &ms),
+            mean_ms_switch_dr: switch(&weights, &self.cost_ms, &ms, SWITCH_TAU),
             over_ratio_ips: ips(&weights, &self.over),
             over_ratio_snips: snips(&weights, &self.over),
+            over_ratio_dm: direct(&over),
+            over_ratio_dr: doubly_robust(&weights, &self.over, &over),
+            over_ratio_switch_dr: switch(&weights, &self.over, &over, SWITCH_TAU),
+            over_ratio_bernstein: empirical_bernstein(&weighted, range).within(0.0, 1.0),
+            over_ratio_anytime: anytime(&weighted, range).within(0.0, 1.0),
             rows: weights.len(),
             effective_rows: effective_rows(&weights),
             max_weight: weights.iter().fold(0.0, |most, weight| f64::max(most, *weight)),
+            weight_histogram: weight_histogram(&weights),
             unsupported_ratio: unsupported / self.choices.len().max(1) as f64,
         }
     }

@@ -87,8 +87,40 @@ fn the_estimators_equal_a_written_out_reference() {
     close(ips(&weights, &costs).high, by_ips + 1.959_963_984_540_054 * (ips_squares / 20.0f64).sqrt());
     close(snips(&weights, &costs).value, by_snips);
     close(snips(&weights, &costs).low, by_snips - 1.959_963_984_540_054 * f64::sqrt(snips_squares) / total);
+    let expected: Vec<Expected> =
+        costs.iter().map(|cost| Expected { chosen: cost * 0.9, target: 5.0 + cost / 10.0 }).collect();
+    let (mut dm, mut dr, mut switched) = (0.0, 0.0, 0.0);
+    for i in 0..5 {
+        let correction = weights[i] * (costs[i] - expected[i].chosen);
+        dm += expected[i].target / 5.0;
+        dr += (expected[i].target + correction) / 5.0;
+        switched += (expected[i].target + if weights[i] <= 1.5 { correction } else { 0.0 }) / 5.0;
+    }
+    close(direct(&expected).value, dm);
+    close(doubly_robust(&weights, &costs, &expected).value, dr);
+    close(switch(&weights, &costs, &expected, 1.5).value, switched);
+    close(switch(&weights, &costs, &expected, 0.0).value - direct(&expected).value, 0.0);
     close(effective_rows(&weights), total * total / weight_squares);
     assert_eq!(effective_rows(&[0.0, 0.0]), 0.0);
+}
+
+#[test]
+fn the_histogram_holds_every_row_and_says_where_the_weight_lies() {
+    let bars = weight_histogram(&[0.0, 0.0, 0.05, 1.0, 1.5, 200.0]);
+    assert_eq!(bars.iter().map(|bar| bar.rows).collect::<Vec<_>>(), [2, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1]);
+    assert!((bars.iter().map(|bar| bar.share).sum::<f64>() - 1.0).abs() < 1e-12);
+    assert!(bars[10].share > 0.98 && bars[10].up_to.is_none() && bars[10].above == 100.0);
+}
+
+#[test]
+fn the_rows_that_are_handed_out_give_the_same_estimates() {
+    let dataset = log(400, 2, SHARES);
+    let report = &evaluate(&dataset, &[greedy()], 30.0).unwrap().targets[0];
+    let rows = rows(&dataset, &greedy(), 30.0).unwrap();
+    let weight = |row: &OpeRow| row.probabilities[row.chosen] / row.propensities[row.chosen];
+    let target = |row: &OpeRow| row.expected_ms.iter().zip(&row.probabilities).map(|(q, p)| q * p).sum::<f64>();
+    let dr = rows.iter().map(|row| target(row) + weight(row) * (row.cost_ms - row.expected_ms[row.chosen]));
+    assert!((dr.sum::<f64>() / 400.0 - report.mean_ms_dr.value).abs() < 1e-9);
 }
 
 #[test]
@@ -122,24 +154,34 @@ fn estimates_are_unbiased_and_intervals_cover_the_truth() {
     let uniform = MEANS.iter().sum::<f64>() / 3.0;
     let truth = [0.6 * 40.0 + 0.3 * 20.0 + 0.1 * 10.0, uniform, 0.9 * 10.0 + 0.1 * uniform];
     const LOGS: u64 = 400;
-    let mut sums = [0.0f64; 3];
-    let mut covered = [[0usize; 2]; 3];
+    let mut sums = [[0.0f64; 3]; 3];
+    let mut covered = [[0usize; 4]; 3];
+    let mut spread = [[0.0f64; 2]; 3];
     for seed in 0..LOGS {
         let evaluation = evaluate(&log(600, 1_000 + seed, SHARES), &targets(), 30.0).unwrap();
         for (i, report) in evaluation.targets.iter().enumerate() {
-            sums[i] += report.mean_ms_ips.value / LOGS as f64;
-            for (j, estimate) in [report.mean_ms_ips, report.mean_ms_snips].iter().enumerate() {
+            let unbiased = [report.mean_ms_ips, report.mean_ms_dr, report.mean_ms_switch_dr];
+            sums[i].iter_mut().zip(unbiased).for_each(|(sum, estimate)| *sum += estimate.value / LOGS as f64);
+            for (spread, estimate) in spread[i].iter_mut().zip(unbiased) {
+                *spread += (estimate.value - truth[i]).powi(2);
+            }
+            let [ips, dr, switch] = unbiased;
+            for (j, estimate) in [ips, report.mean_ms_snips, dr, switch].iter().enumerate() {
                 covered[i][j] += usize::from(estimate.low <= truth[i] && truth[i] <= estimate.high);
             }
         }
     }
     for i in 0..3 {
-        assert!((sums[i] / truth[i] - 1.0).abs() < 0.02, "target {i}: {} for {}", sums[i], truth[i]);
+        for sum in sums[i] {
+            assert!((sum / truth[i] - 1.0).abs() < 0.02, "target {i}: {sum} for {}", truth[i]);
+        }
         for within in covered[i] {
             let share = within as f64 / LOGS as f64;
             assert!((0.92..=0.98).contains(&share), "target {i}: {share} of the intervals cover the truth");
         }
     }
+    // Where the target goes where the log seldom went, a model of the cost takes off most of the variance.
+    assert!(spread[2][1] < 0.3 * spread[2][0], "{spread:?}");
 }
 
 #[test]

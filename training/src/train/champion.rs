@@ -4,14 +4,15 @@
 //! depends on the traffic. So on small logs a few settings are tried on the first 85 % of the train slice and judged
 //! on the last 15 %, which also says when to stop; the winner is fitted once more on all of the slice, because the
 //! latest rows are the most like the next hour. Large logs take one setting and no refit: there the choice is worth
-//! less than the time. Rejected: a grid search (its winner is the luckiest of many on a few hundred rows).
+//! less than the time. A warm start takes the setting of the champion that it goes on from. Rejected: a grid search
+//! (its winner is the luckiest of many on a few hundred rows).
 
 use super::stages::Stages;
 use super::{TrainOptions, clocks, linear_start};
 use crate::dataset::Dataset;
 use crate::error::TrainError;
 use crate::forecast::Forecasts;
-use crate::trees::{FittedTrees, RoundLoss, Steps, TrainingSet, TreeParams};
+use crate::trees::{FittedTrees, RoundLoss, Steps, TrainingSet, TreeParams, WarmStart};
 use tailcast_model::Forest;
 
 /// Share of the train slice that chooses setting and rounds: its last part, so that the choice is for the future.
@@ -19,6 +20,10 @@ const VALIDATION_SHARE: f64 = 0.15;
 
 /// Train rows up to which several settings are tried and the winner is refitted: all of it then takes seconds.
 const SMALL: usize = 60_000;
+
+/// Share of the rounds that ask the champion's questions again in a warm start. The last third looks for new ones,
+/// so within three or four runs what traffic no longer asks is a small part of the forest.
+const WARM_SHARE: f64 = 2.0 / 3.0;
 
 /// One way of growing trees.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,12 @@ const SMALL_SETTINGS: [Setting; 6] = [
 const LARGE_SETTING: Setting = Setting { name: "depth 6, large log", row_share: 0.3, ..DEPTH_6 };
 
 impl Setting {
-    fn params(&self, options: &TrainOptions, rounds: usize, start: &[Steps]) -> TreeParams {
+    /// The setting that trees of this depth were grown with.
+    fn of_depth(depth: usize) -> Self {
+        SMALL_SETTINGS.into_iter().find(|setting| setting.depth == depth).unwrap_or(DEPTH_6)
+    }
+
+    fn params(&self, options: &TrainOptions, rounds: usize, start: &[Steps], warm: &WarmStart) -> TreeParams {
         TreeParams {
             rounds,
             depth: self.depth,
@@ -74,6 +84,7 @@ impl Setting {
             seed: options.seed,
             threads: options.threads,
             start: if self.linear { start.to_vec() } else { Vec::new() },
+            warm: warm.clone(),
             ..TreeParams::default()
         }
     }
@@ -91,7 +102,9 @@ pub(super) struct Champion {
 pub(super) fn fit(train: &Dataset, options: &TrainOptions, stages: &mut Stages<'_>) -> Result<Champion, TrainError> {
     stages.enter("trees");
     let small = train.len() <= SMALL;
-    let settings: &[Setting] = if small { &SMALL_SETTINGS } else { &[LARGE_SETTING] };
+    let warm = warm_start(options);
+    let of_champion = [if small { Setting::of_depth(warm.depth()) } else { LARGE_SETTING }];
+    let settings: &[Setting] = if small && warm.is_empty() { &SMALL_SETTINGS } else { &of_champion };
     let cut = train.len() - (train.len() as f64 * VALIDATION_SHARE) as usize;
     let train = &clocks::hidden(train.clone(), &clocks::clocks(train, cut));
     let part = |rows: std::ops::Range<usize>| train.take(&rows.collect::<Vec<_>>());
@@ -102,9 +115,10 @@ pub(super) fn fit(train: &Dataset, options: &TrainOptions, stages: &mut Stages<'
     let runs = if small { settings.len() + 1 } else { 1 };
     let total = runs * options.rounds;
     let mut best: Option<(f64, Setting, FittedTrees)> = None;
-    let start = if small { linear_start::fit(early, options.seed)? } else { Vec::new() };
+    let any_linear = settings.iter().any(|setting| setting.linear);
+    let start = if any_linear { linear_start::fit(early, options.seed)? } else { Vec::new() };
     for (run, setting) in settings.iter().enumerate() {
-        let params = setting.params(options, options.rounds, &start);
+        let params = setting.params(options, options.rounds, &start, &warm);
         let fitted = run_of(&params, early, judge, run * options.rounds, total, stages)?;
         let loss = lowest(&fitted);
         // Of equal settings the first: from constants before from a linear start, which adds trees to every forecast.
@@ -121,13 +135,24 @@ pub(super) fn fit(train: &Dataset, options: &TrainOptions, stages: &mut Stages<'
     let (rounds, kept) = (chosen.rounds.clone(), chosen.kept);
     let fitted = if small && judge.is_some() && kept > 0 {
         let start = if setting.linear { linear_start::fit(train, options.seed)? } else { Vec::new() };
-        let params = TreeParams { early_stopping_rounds: 0, ..setting.params(options, kept, &start) };
+        let params = TreeParams { early_stopping_rounds: 0, ..setting.params(options, kept, &start, &warm) };
         run_of(&params, train, None, (runs - 1) * options.rounds, total, stages)?
     } else {
         chosen
     };
-    let setting = format!("{} for {kept} rounds, of {} settings tried", setting.name, settings.len());
+    let setting = match &options.warm_start {
+        Some(model) if !warm.is_empty() => format!("{} for {kept} rounds, going on from {}", setting.name, model.id()),
+        _ => format!("{} for {kept} rounds, of {} settings tried", setting.name, settings.len()),
+    };
     Ok(Champion { fitted, levels: TreeParams::default().quantiles, rounds, setting })
+}
+
+/// The questions of the champion; none where it forecasts other quantiles.
+fn warm_start(options: &TrainOptions) -> WarmStart {
+    let levels = TreeParams::default().quantiles;
+    let keep = (options.rounds as f64 * WARM_SHARE) as usize;
+    let champion = options.warm_start.as_ref().filter(|model| model.quantiles() == levels);
+    champion.map_or_else(WarmStart::default, |model| WarmStart::of(&model.parts().forest, keep))
 }
 
 fn run_of(

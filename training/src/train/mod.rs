@@ -23,6 +23,10 @@
 //! | calibration, all | the shifts where no bandit is kept, the baselines' shifts, whether the error head is kept |
 //! | test | nothing: the judgement, the coverage and the plots only |
 //!
+//! Of a log with more rows than are learned from, the train slice is a sample that keeps the rare (`sample`): the trees
+//! know its weights, everything else that is fitted on the slice gets an even walk through it. The other slices are drawn
+//! evenly. Rows of a tenant that poisons (`quarantine`) are in no slice.
+//!
 //! So nothing that the test slice reports was chosen on it, and no shift is learned on rows that the thing it
 //! shifts was fitted on. Rows that failed or were cut off are in the slices, but loss and coverage are measured on
 //! whole latencies only. Rejected: cross-validation (folds of a time series leak the future into the past).
@@ -52,6 +56,7 @@ use crate::judge::{Judgement, Score};
 use crate::split::Split;
 use assemble::Learned;
 use champion::Champion;
+use source::Bound;
 use stages::Stages;
 use tailcast_model::Model;
 use tailcast_model::forest::MAX_TREES;
@@ -70,12 +75,14 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Trees at most.
     pub rounds: usize,
-    /// Rows that are learned from at most; of more, a sample spread over all of the time is taken.
+    /// Rows that are learned from at most; of more, a sample is taken that keeps rare tenants, endpoints and loads.
     pub max_rows: usize,
     /// Threads; 0 takes as many as there are cores.
     pub threads: usize,
     /// Checksum of the model that the new one replaces.
     pub parent: Option<String>,
+    /// Model whose trees the new ones go on from; from nothing without one.
+    pub warm_start: Option<Model>,
     /// When the model is made, seconds since the Unix epoch; 0 where the caller does not say.
     pub created_unix_secs: u64,
 }
@@ -90,6 +97,7 @@ impl Default for TrainOptions {
             max_rows: 1_000_000,
             threads: 0,
             parent: None,
+            warm_start: None,
             created_unix_secs: 0,
         }
     }
@@ -118,6 +126,8 @@ pub struct Trained {
     pub model: Model,
     /// How it came about; [`TrainReport::gate`] says whether it should serve.
     pub report: TrainReport,
+    /// The test slice: the newest rows with a whole latency, which nothing was fitted or chosen on.
+    pub newest: Dataset,
 }
 
 /// Trains a model. A model that loses to a baseline is returned all the same: the report's gate refuses it.
@@ -132,9 +142,8 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     check(options)?;
     let mut stages = Stages::new(progress);
-    let (dataset, reports) = source::read(source, &mut stages)?;
+    let (dataset, reports) = source::read(source, Bound::of(options), &mut stages)?;
     let kept = reports.summary();
-    let dataset = dataset.sampled(options.max_rows, options.seed);
     stages.enter("split by time");
     let slices = Slices::of(&dataset, &kept)?;
     let champion = champion::fit(&slices.split.train, options, &mut stages)?;
@@ -151,7 +160,7 @@ pub fn train(
     stages.enter("calibration");
     let calibration = calibrate(&champion, &bandit, bandit_report.kept, &groups, &slices.calibration);
     stages.enter("error head");
-    let (errors, errors_report) = ErrorHead::fit(&slices.split.train, &slices.split.calibration, options.seed);
+    let (errors, errors_report) = ErrorHead::fit(&slices.split.train.even(), &slices.split.calibration, options.seed);
     stages.enter("baselines");
     let levels = champion.levels();
     let baselines = stages::pool(options.threads)?
@@ -200,7 +209,7 @@ pub fn train(
         model_id: model.id().to_owned(),
         plots,
     };
-    Ok(Trained { model, report })
+    Ok(Trained { model, report, newest: slices.test })
 }
 
 fn check(options: &TrainOptions) -> Result<(), TrainError> {
@@ -214,7 +223,29 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The three slices, and of each the rows with a whole latency.
+/// Reads a source and splits it by time, as the first part of [`train`].
+///
+/// # Errors
+/// The source cannot be read, or an option is out of range.
+pub fn slices(
+    source: Source,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Split, SourceReports), TrainError> {
+    check(options)?;
+    let mut stages = Stages::new(progress);
+    let (dataset, reports) = source::read(source, Bound::of(options), &mut stages)?;
+    stages.enter("split by time");
+    Ok((Split::by_time(&dataset), reports))
+}
+
+impl Bound {
+    fn of(options: &TrainOptions) -> Self {
+        Self { max_rows: options.max_rows, seed: options.seed }
+    }
+}
+
+/// The three slices, and of each the rows with a whole latency that are fitted evenly.
 struct Slices {
     split: Split,
     train: Dataset,
@@ -235,7 +266,8 @@ impl Slices {
             return Err(TrainError::OneEndpoint { rows: whole.len(), endpoint });
         }
         let split = Split::by_time(dataset);
-        let [train, calibration, test] = [&split.train, &split.calibration, &split.test].map(Dataset::evidence);
+        let [train, calibration, test] =
+            [split.train.even().evidence(), split.calibration.evidence(), split.test.evidence()];
         for (name, slice) in [("train", &train), ("calibration", &calibration), ("test", &test)] {
             if slice.len() < MIN_SLICE_ROWS {
                 let why = format!("that many successful rows fell into the {name} slice of the split by time");

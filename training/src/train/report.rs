@@ -59,6 +59,16 @@ impl TrainReport {
         self.judgement.gate(false)
     }
 
+    /// What somebody should look at in the rows, though it stopped nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.quality.as_ref().map(QualityReport::warnings).unwrap_or_default();
+        if let Some(load) = &self.load {
+            warnings.extend(load.skipped.iter().map(|file| format!("{} was skipped: {}", file.name, file.reason)));
+            warnings.extend(load.missing.iter().map(|gap| format!("segments are missing: {gap}")));
+        }
+        warnings
+    }
+
     /// Coverage of the 99th percentile on the test slice; NaN where the model has none.
     pub fn p99_coverage(&self) -> f64 {
         let of_p99 = self.coverage.iter().find(|row| (row.level - 0.99).abs() < 1e-3);

@@ -71,7 +71,7 @@ fn a_log_with_structure_beats_every_baseline_and_is_calibrated() {
 
 #[test]
 fn the_model_carries_what_the_report_says_and_survives_its_file() {
-    let Trained { model, report } = learnt();
+    let Trained { model, report, .. } = learnt();
     let again = Model::from_bytes(&model.to_bytes()).unwrap();
     assert_eq!(again.id(), report.model_id);
     let parts = again.parts();
@@ -93,7 +93,7 @@ fn what_is_judged_is_what_is_served() {
     let directory = log_directory(&[learnable_log(10_000, 1)]);
     let (rows, _) = dataset(source(&directory)).unwrap();
     let test = Split::by_time(&rows).test.evidence();
-    let Trained { model, report } = learnt();
+    let Trained { model, report, .. } = learnt();
     let mut columns = vec![Vec::new(); 3];
     for row in 0..test.len() {
         let group = model.group_of(hash_name(test.names().tenants.name(test.tenant[row])));
@@ -104,6 +104,8 @@ fn what_is_judged_is_what_is_served() {
     }
     let served = Score::new("tailcast", &Forecasts::new(model.quantiles(), columns), test.labels());
     assert_eq!(served, report.judgement.champion);
+    let by_gate = crate::gate::forecasts(model, &learnt().newest, model.quantiles());
+    assert_eq!(Score::new("tailcast", &by_gate, learnt().newest.labels()), served);
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn the_same_seed_gives_the_same_model_for_any_number_of_threads() {
 
 #[test]
 fn more_in_flight_never_lowers_a_forecast_and_levels_never_cross() {
-    let Trained { model, report } = learnt();
+    let Trained { model, report, .. } = learnt();
     let points = &report.plots.in_flight;
     assert!(points.len() > 10 && points[0].in_flight == 0.0);
     for pair in points.windows(2) {
@@ -211,7 +213,7 @@ fn a_sample_of_the_rows_is_spread_over_all_of_the_time() {
     let options =
         TrainOptions { max_rows: 2_000, rounds: 20, parent: Some("ab".repeat(32)), ..TrainOptions::default() };
     let trained = run(source(&directory), &options).unwrap();
-    assert_eq!(trained.report.rows, 2_000);
+    assert!((1_980..=2_000).contains(&trained.report.rows), "{}", trained.report.rows);
     let window = trained.model.parts().window;
     assert!(window.until_us - window.from_us > 29_900_000, "5 ms a row over 6000 rows");
     assert_eq!(trained.model.parts().parent, Some("ab".repeat(32)));
@@ -228,4 +230,71 @@ fn the_trained_models_routing_is_estimated_to_be_faster_than_chance() {
     assert!(routed.high < 0.8 * logging.value, "{routed:?} against {logging:?}");
     assert!(evaluation.targets[1].target.contains(model.id()));
     assert!(evaluation.targets[1].effective_rows > 100.0);
+}
+
+#[test]
+fn a_warm_start_goes_on_from_the_champion_and_is_no_worse_on_the_next_rows() {
+    let directory = log_directory(&[learnable_log(10_000, 21)]);
+    let options = TrainOptions { seed: 7, ..TrainOptions::default() };
+    let warm = TrainOptions { warm_start: Some(learnt().model.clone()), ..options.clone() };
+    let (cold, warm) = (run(source(&directory), &options).unwrap(), run(source(&directory), &warm).unwrap());
+    assert!(warm.report.setting.contains(learnt().model.id()), "{}", warm.report.setting);
+    let [cold, warm] = [&cold, &warm].map(|trained| trained.report.judgement.champion.mean_pinball);
+    assert!(warm < 1.02 * cold, "{warm} against {cold}");
+}
+
+#[test]
+fn a_tenant_that_sends_absurd_latencies_does_not_move_the_others_forecasts() {
+    let model = |batch: RecordBatch| {
+        let options = TrainOptions { seed: 7, ..TrainOptions::default() };
+        run(source(&log_directory(&[batch])), &options).unwrap()
+    };
+    let batch = learnable_log(100_000, 31);
+    let (clean, spoilt, without) =
+        (model(batch.clone()), model(poisoned(&batch, "stark")), model(without(&batch, "stark")));
+    let quality = spoilt.report.quality.as_ref().unwrap();
+    assert_eq!(quality.quarantined.len(), 1, "{:?}", quality.quarantined);
+    assert!(quality.warnings().iter().any(|warning| warning.contains("\"stark\"")), "{:?}", quality.warnings());
+    let rows = &clean.newest;
+    let [clean, spoilt, without] =
+        [&clean, &spoilt, &without].map(|one| crate::gate::forecasts(&one.model, rows, one.model.quantiles()));
+    let mut moved = Vec::new();
+    for tenant in ["acme", "globex", "initech", "umbrella", "hooli"] {
+        let of: Vec<usize> =
+            (0..rows.len()).filter(|row| rows.names().tenants.name(rows.tenant[*row]) == tenant).collect();
+        for level in 0..3 {
+            let mean = |of_model: &Forecasts| {
+                of.iter().map(|row| f64::from(of_model.column(level)[*row])).sum::<f64>() / of.len() as f64
+            };
+            // Of so heavy a tail a group's 99th percentile is known to a fifth only, and the group is smaller by the
+            // tenant: there the forecasts are held to those of a log in which the tenant never was.
+            let other = if level < 2 { &clean } else { &without };
+            moved.push((tenant, level, (mean(&spoilt) - mean(other)).exp()));
+        }
+    }
+    assert!(moved.iter().all(|(_, _, factor)| (factor - 1.0).abs() < 0.05), "{moved:.3?}");
+}
+
+/// The log without the rows of one tenant.
+fn without(batch: &RecordBatch, tenant: &str) -> RecordBatch {
+    use arrow::array::{AsArray, BooleanArray};
+    let at = batch.schema().index_of(tailcast_features::log::column::TENANT).unwrap();
+    let stays: BooleanArray =
+        batch.column(at).as_string::<i32>().iter().map(|name| Some(name != Some(tenant))).collect();
+    arrow::compute::filter_record_batch(batch, &stays).unwrap()
+}
+
+/// The log with all latencies of one tenant at almost an hour.
+fn poisoned(batch: &RecordBatch, tenant: &str) -> RecordBatch {
+    use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
+    use arrow::datatypes::UInt64Type;
+    use tailcast_features::log::column;
+    let schema = batch.schema();
+    let at = schema.index_of(column::LATENCY).unwrap();
+    let names = batch.column(schema.index_of(column::TENANT).unwrap()).as_string::<i32>();
+    let latencies = batch.column(at).as_primitive::<UInt64Type>();
+    let spoilt = |row: usize| if names.value(row) == tenant { 3_500_000_000 } else { latencies.value(row) };
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    columns[at] = std::sync::Arc::new((0..names.len()).map(spoilt).collect::<UInt64Array>());
+    RecordBatch::try_new(schema, columns).unwrap()
 }

@@ -32,6 +32,14 @@ pub(super) fn borders(column: &[f32], weights: &[f32], rows: &[u32], max_bins: u
     borders
 }
 
+/// Borders with these thresholds among them.
+pub(super) fn merged(mut borders: Vec<f32>, thresholds: &[f32]) -> Vec<f32> {
+    borders.extend_from_slice(thresholds);
+    borders.sort_unstable_by(f32::total_cmp);
+    borders.dedup();
+    borders
+}
+
 fn sampled(column: &[f32], weights: &[f32], rows: &[u32]) -> Vec<(f32, f64)> {
     let count = rows.len().min(SAMPLE);
     (0..count)

@@ -6,7 +6,7 @@
 //! any, and the constants that fit best on top of them.
 
 use super::binned::Binned;
-use super::borders::borders;
+use super::borders::{borders, merged};
 use super::error::TreesError;
 use super::gradient::{self, Cell, Units};
 use super::grow::{Grower, Structure};
@@ -87,10 +87,12 @@ fn fit<const L: usize>(
     let borders: Vec<Vec<f32>> = pool.install(|| {
         let of = |(feature, column): (usize, &&[f32])| {
             let steps = params.start.iter().find(|steps| steps.feature == feature);
+            let thresholds = steps.map_or_else(|| params.warm.thresholds(feature), Steps::thresholds);
+            let own = |bins: usize| merged(borders(column, training.weights, &train_rows, bins), &thresholds);
+            // Of earlier rows most thresholds are borders of these rows too, and need no room of their own.
+            let all = own(params.max_bins);
             // Room for the thresholds among the 254 borders that a byte can tell apart.
-            let bins = params.max_bins.min(MAX_BORDERS + 1 - steps.map_or(0, |steps| steps.steps.len()));
-            let own = borders(column, training.weights, &train_rows, bins);
-            steps.map_or_else(|| own.clone(), |steps| steps.merged(own.clone()))
+            if all.len() <= MAX_BORDERS { all } else { own(params.max_bins.min(MAX_BORDERS + 1 - thresholds.len())) }
         };
         training.columns.par_iter().enumerate().map(of).collect()
     });
@@ -126,8 +128,11 @@ fn fit<const L: usize>(
         let sample = sampler.draw();
         let open = sampler.draw_features(features, params.feature_share);
         let grown = pool.install(|| {
-            gradient::encode(&rows, &units, &params.quantiles, &boost.forecasts.values, &mut stats);
-            let structure = grower.grow(&rows, &stats, sample, &open);
+            gradient::encode(&rows, &units, &params.quantiles, &boost.forecasts.values, &sample, &mut stats);
+            let structure = match params.warm.splits_of_round(round, &borders) {
+                Some(splits) => grower.again(&rows, &stats, &sample, splits),
+                None => grower.grow(&rows, &mut stats, &sample, &open),
+            };
             let leaf_of = rows.leaves(&structure.splits);
             let mut leaves = renewal.leaves(&leaf_of, 1 << structure.splits.len(), &boost.forecasts.values);
             monotone::clamp(&mut leaves, &structure.splits, &params.monotone, params.quantiles.len());
@@ -172,7 +177,8 @@ struct Start {
 impl Start {
     fn new(params: &TreeParams, borders: &[Vec<f32>], rows: &Binned, units: &Units) -> Self {
         let of = |steps: &Steps| steps.trees(&borders[steps.feature], params.quantiles.len());
-        let trees: Vec<Tree> = params.start.iter().flat_map(of).collect();
+        let steps = params.start.iter().flat_map(of);
+        let trees: Vec<Tree> = steps.chain(params.warm.fixed_trees(borders)).collect();
         let constants = start_values(rows, units, &params.quantiles, &vec![0.0; rows.len()]);
         let constants_loss = Forecasts::new(rows, &constants).loss(&params.quantiles);
         let mut start = Self { base: constants, trees, constants_loss, loss: constants_loss };

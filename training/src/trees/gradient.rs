@@ -43,16 +43,19 @@ impl Units {
     }
 }
 
-/// The cell of every row under the forecasts so far, `forecasts[quantile][row]`.
+/// The cells of the rows of a sample, in its order, under the forecasts so far, `forecasts[quantile][row]`.
 pub(super) fn encode<const L: usize>(
     rows: &Binned,
     units: &Units,
     quantiles: &[f32],
     forecasts: &[Vec<f32>],
+    sample: &[u32],
     cells: &mut Vec<Cell<L>>,
 ) {
-    cells.resize(rows.len(), [0; L]);
-    cells.par_iter_mut().enumerate().for_each(|(row, cell)| {
+    cells.clear();
+    cells.resize(sample.len(), [0; L]);
+    cells.par_iter_mut().zip(sample).for_each(|(cell, row)| {
+        let row = *row as usize;
         let (weight, label) = (units.of_row[row], rows.labels[row]);
         cell[0] = weight;
         for ((below, quantile), forecast) in cell[1..].iter_mut().zip(quantiles).zip(forecasts) {
@@ -86,7 +89,7 @@ mod tests {
         assert!(!units.uniform);
         let mut cells: Vec<Cell<4>> = Vec::new();
         for (forecast, expected) in [(0.0, [1.8, 0.9, 0.9]), (2.0, [-0.2, -0.1, 0.0])] {
-            encode(&rows, &units, &[0.9], &[vec![forecast; 3]], &mut cells);
+            encode(&rows, &units, &[0.9], &[vec![forecast; 3]], &[0, 1, 2], &mut cells);
             for (cell, expected) in cells.iter().zip(expected) {
                 assert!((gradient(cell, 0.9, 1, units.unit) - expected).abs() < 2e-3, "{cell:?}");
             }

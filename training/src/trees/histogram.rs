@@ -31,6 +31,24 @@ impl GainRule {
         // A side without rows must never count, and the divisor never be zero.
         Self { l2: l2.max(1e-9), min_units: min_units.max(1.0), levels: quantiles.iter().map(level).collect() }
     }
+
+    /// Gain of dividing a leaf into these two.
+    pub(super) fn gain<const L: usize>(&self, left: &Cell<L>, right: &Cell<L>, monotone: bool) -> f64 {
+        let (left_weight, right_weight) = (f64::from(left[0]), f64::from(right[0]));
+        if left_weight < self.min_units || right_weight < self.min_units {
+            return 0.0;
+        }
+        let weight = left_weight + right_weight;
+        let of = |(lane, (q, scale)): (usize, &(f64, f64))| {
+            let left_sum = q * left_weight - f64::from(left[lane]);
+            let right_sum = q * right_weight - f64::from(right[lane]);
+            let (to_left, to_right) = (left_sum / (left_weight + self.l2), right_sum / (right_weight + self.l2));
+            let all = left_sum + right_sum;
+            let gain = left_sum * to_left + right_sum * to_right - all * all / (weight + self.l2);
+            if monotone && to_right < to_left { 0.0 } else { scale * gain }
+        };
+        (1..).zip(&self.levels).map(of).sum()
+    }
 }
 
 /// Histograms of one feature, `[leaf][bin]`.
@@ -47,22 +65,22 @@ impl<const L: usize> Histograms<L> {
         Self { cells: vec![[[0; L]; BINS]; leaves] }
     }
 
-    /// Counts the root.
-    pub(super) fn start(&mut self, column: &[u8], stats: &[Cell<L>], rows: &[u32]) {
-        count(column, stats, rows, &mut self.cells[0]);
+    /// Counts the root: the rows `order`, with their `stats` in the same order.
+    pub(super) fn start(&mut self, column: &[u8], stats: &[Cell<L>], order: &[u32]) {
+        count(column, stats, order, &mut self.cells[0]);
     }
 
     /// Goes from `parents` leaves to twice as many: leaf `i` was split into `i` and `i + parents`.
     pub(super) fn split(&mut self, column: &[u8], stats: &[Cell<L>], order: &[u32], ranges: &Ranges, parents: usize) {
         let (lefts, rights) = self.cells.split_at_mut(parents);
         for (leaf, (left, right)) in lefts.iter_mut().zip(rights).enumerate() {
-            let (left_rows, right_rows) = (&order[ranges[leaf].clone()], &order[ranges[leaf + parents].clone()]);
+            let (of_left, of_right) = (ranges[leaf].clone(), ranges[leaf + parents].clone());
             // `left` still holds the parent.
-            if right_rows.len() <= left_rows.len() {
-                count(column, stats, right_rows, right);
+            if of_right.len() <= of_left.len() {
+                count(column, &stats[of_right.clone()], &order[of_right], right);
                 subtract(left, right);
             } else {
-                count(column, stats, left_rows, right);
+                count(column, &stats[of_left.clone()], &order[of_left], right);
                 subtract(left, right);
                 std::mem::swap(left, right);
             }
@@ -86,11 +104,10 @@ impl<const L: usize> Histograms<L> {
     }
 }
 
-fn count<const L: usize>(column: &[u8], stats: &[Cell<L>], rows: &[u32], slot: &mut [Cell<L>; BINS]) {
+fn count<const L: usize>(column: &[u8], stats: &[Cell<L>], order: &[u32], slot: &mut [Cell<L>; BINS]) {
     slot.fill([0; L]);
-    for row in rows {
-        let row = *row as usize;
-        let (cell, stat) = (&mut slot[usize::from(column[row])], &stats[row]);
+    for (row, stat) in order.iter().zip(stats) {
+        let cell = &mut slot[usize::from(column[*row as usize])];
         for lane in 0..L {
             cell[lane] += stat[lane];
         }
@@ -171,12 +188,13 @@ mod tests {
         for (one, two) in [(&left, &right), (&right, &left)] {
             let order = [one.clone(), two.clone()].concat();
             let ranges = vec![0..one.len(), one.len()..order.len()];
+            let of = |rows: &[u32]| rows.iter().map(|row| stats[*row as usize]).collect::<Vec<_>>();
             let mut histograms = Histograms::<4>::new(2);
             histograms.start(&column, &stats, &(0..200).collect::<Vec<_>>());
-            histograms.split(&column, &stats, &order, &ranges, 1);
+            histograms.split(&column, &of(&order), &order, &ranges, 1);
             for (leaf, rows) in [one, two].into_iter().enumerate() {
                 let mut counted = Histograms::<4>::new(1);
-                counted.start(&column, &stats, rows);
+                counted.start(&column, &of(rows), rows);
                 assert_eq!(histograms.cells[leaf], counted.cells[0]);
             }
         }
@@ -195,6 +213,10 @@ mod tests {
         // 4·(30²/60 + 20²/40 − 10²/100), with each G half of the weight.
         assert!((gain - 4.0 * (15.0 + 10.0 - 1.0)).abs() < 1e-6, "{gain}");
         assert_eq!(histograms.best(1, 11, true, &rule()).1, 6, "up is allowed");
+        // Below and above, in a single call.
+        let (left, right) = ([60, 60, 0, 0], [40, 0, 0, 0]);
+        assert!((rule().gain::<4>(&left, &right, false) - gain).abs() < 1e-6);
+        assert_eq!(rule().gain::<4>(&right, &left, true), 0.0, "down is not");
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //!    learning rate, since the gradient of a pinball loss has a sign but no size;
 //! 5. `monotone`: leaves are clamped so that no forecast falls when a monotone feature grows.
 //!
-//! It starts from constants, or from step functions of single features (`steps`).
+//! It starts from constants, from step functions of single features (`steps`), or from the questions of an earlier
+//! forest (`warm`).
 //!
 //! Sources: oblivious trees and MultiQuantile, Prokhorenkova et al. 2018 (CatBoost); leaf renewal, Friedman 2001
 //! (LAD-TreeBoost); censored rows, Kaplan & Meier 1958. The result does not depend on the number of threads: sums
@@ -33,12 +34,14 @@ mod renewal;
 mod sample;
 pub mod set;
 pub mod steps;
+pub mod warm;
 
 pub use error::TreesError;
 pub use fit::{FittedTrees, Progress, RoundLoss};
 pub use params::{TreeParams, ValidTreeParams};
 pub use set::TrainingSet;
 pub use steps::Steps;
+pub use warm::WarmStart;
 
 #[cfg(test)]
 mod tests;

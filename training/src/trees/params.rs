@@ -5,6 +5,7 @@
 
 use super::error::TreesError;
 use super::steps::Steps;
+use super::warm::WarmStart;
 use tailcast_features::FEATURES;
 use tailcast_model::MAX_QUANTILES;
 use tailcast_model::forest::{MAX_BORDERS, MAX_DEPTH, MAX_TREES};
@@ -40,6 +41,8 @@ pub struct TreeParams {
     pub monotone: Vec<bool>,
     /// What boosting starts from, beside constants: at most one step function a feature.
     pub start: Vec<Steps>,
+    /// The questions of an earlier forest, which the first rounds ask again; excludes `start`.
+    pub warm: WarmStart,
 }
 
 impl Default for TreeParams {
@@ -62,6 +65,7 @@ impl Default for TreeParams {
             early_stopping_rounds: 20,
             monotone: FEATURES.iter().map(|feature| feature.monotone).collect(),
             start: Vec::new(),
+            warm: WarmStart::default(),
         }
     }
 }
@@ -119,6 +123,7 @@ impl TreeParams {
                 return Err(TreesError::Param { name: "start", value, allowed: "one step function a feature" });
             }
         }
+        self.warm.check(&self)?;
         Ok(ValidTreeParams(self))
     }
 }

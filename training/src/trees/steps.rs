@@ -55,12 +55,9 @@ impl Steps {
         }
     }
 
-    /// The borders of the feature with the thresholds among them.
-    pub(super) fn merged(&self, mut borders: Vec<f32>) -> Vec<f32> {
-        borders.extend(self.steps.iter().map(|(threshold, _)| *threshold + 0.0));
-        borders.sort_unstable_by(f32::total_cmp);
-        borders.dedup();
-        borders
+    /// The thresholds.
+    pub(super) fn thresholds(&self) -> Vec<f32> {
+        self.steps.iter().map(|(threshold, _)| *threshold + 0.0).collect()
     }
 
     /// The trees, for these borders.
@@ -88,6 +85,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
+    use crate::trees::borders::merged;
     use proptest::prelude::*;
     use tailcast_model::Forest;
     use tailcast_model::forest::ForestParts;
@@ -123,7 +121,7 @@ mod tests {
             let steps: Vec<(f32, f32)> =
                 thresholds.into_iter().map(|at| (at as f32, ((at * 7) % 5) as f32 / 8.0)).collect();
             let steps = Steps { feature: 0, lowest: 0.75, steps };
-            let borders = steps.merged(own.into_iter().map(|at| at as f32).collect());
+            let borders = merged(own.into_iter().map(|at| at as f32).collect(), &steps.thresholds());
             let trees = steps.trees(&borders, 2);
             let forest = Forest::new(ForestParts { borders: vec![borders], base: vec![0.0; 2], trees }).unwrap();
             let (mut bins, mut out) = ([0u8; 1], [0.0f32; 2]);

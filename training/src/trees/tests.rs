@@ -243,3 +243,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_warm_start_from_the_same_rows_is_the_same_forest_and_one_from_other_rows_is_nearly_as_good() {
+    let (train, next, fresh) = (rows(8_000, 11), rows(8_000, 12), rows(8_000, 13));
+    let first = fit(&params(), &train);
+    let warm = |keep: usize| TreeParams { warm: WarmStart::of(&first.forest, keep), ..params() };
+    let again = fit(&warm(usize::MAX), &train);
+    assert!(again.forest == first.forest, "the same questions on the same rows");
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-3 * b.abs().max(1.0);
+    assert!(again.importance.iter().zip(&first.importance).all(close), "{:?}", (again.importance, first.importance));
+    let loss = |fitted: &FittedTrees| {
+        let of = |row: usize| predict(&fitted.forest, &fresh.columns.iter().map(|c| c[row]).collect::<Vec<_>>())[2];
+        let forecasts: Vec<f32> = (0..fresh.labels.len()).map(of).collect();
+        loss::pinball(&fresh.labels, &forecasts, 0.99, &fresh.weights)
+    };
+    let (cold, two_thirds) = (fit(&params(), &next), fit(&warm(27), &next));
+    assert_eq!(two_thirds.forest.tree_count(), 40);
+    assert!(loss(&two_thirds) < 1.02 * loss(&cold), "{} {}", loss(&two_thirds), loss(&cold));
+}
+
+#[test]
+fn a_warm_start_keeps_the_step_functions_of_the_forest_before() {
+    let train = rows(4_000, 14);
+    let steps = Steps { feature: 0, lowest: 0.0, steps: vec![(4.0, 1.5)] };
+    let first = fit(&TreeParams { start: vec![steps], ..params() }, &train);
+    assert_eq!(first.forest.tree_count(), 41);
+    let warm = TreeParams { warm: WarmStart::of(&first.forest, 20), ..params() };
+    let second = fit(&warm, &train);
+    assert_eq!(second.forest.tree_count(), 41);
+    assert_eq!(second.forest.parts().trees[0].leaves, first.forest.parts().trees[0].leaves);
+}
