@@ -116,6 +116,9 @@ pub struct EvalSimulateArgs {
     /// Add a row without each part of the predictive rule.
     #[arg(long)]
     pub ablation: bool,
+    /// Also write the report here, as one HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Also write the report here, as Markdown.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,

@@ -12,13 +12,15 @@ pub(super) fn run(args: &EvalSimulateArgs) -> anyhow::Result<()> {
     }
     let scenario = Scenario::load(&args.scenario)?;
     let policies = args.policies.iter().map(|name| name.parse::<Policy>()).collect::<Result<Vec<_>, _>>()?;
-    let options = SimulateOptions {
-        policies,
+    let mut options = SimulateOptions {
         seeds: args.seeds,
         only: args.only.clone(),
         ablation: args.ablation,
         ..SimulateOptions::default()
     };
+    if !policies.is_empty() {
+        options.policies = policies;
+    }
     let stage = Stage::new(format!("simulating {}", args.scenario.display()), 0, "");
     let mut rows = 0u32;
     let report = simulate(&scenario, &options, &mut |progress| match progress {
@@ -31,6 +33,9 @@ pub(super) fn run(args: &EvalSimulateArgs) -> anyhow::Result<()> {
     stage.done(format!("{rows} rows of {} seeds", args.seeds));
     if let Some(path) = &args.markdown {
         write(path, &report.text())?;
+    }
+    if let Some(path) = &args.report {
+        crate::report::write_simulation(path, &report)?;
     }
     if args.json {
         return super::print_json(&report);

@@ -3,7 +3,7 @@
 //! | file | is |
 //! | --- | --- |
 //! | `data` | what is shown: a comparison, a model, or both |
-//! | `page`, `tables`, `model_page` | the HTML |
+//! | `page`, `tables`, `model_page`, `simulation_page` | the HTML |
 //! | `style`, `palette` | CSS for light, dark and print, and the colours that plots and page share |
 //! | `figure`, `axis` | one plot: its frame and its axes |
 //! | `plots`, `model_plots` | every plot |
@@ -21,6 +21,7 @@ mod model_plots;
 mod page;
 mod palette;
 mod plots;
+mod simulation_page;
 mod style;
 mod tables;
 
@@ -35,6 +36,15 @@ use std::path::Path;
 /// Where a plot cannot be drawn or the file cannot be written.
 pub fn write(path: &Path, data: &ReportData<'_>) -> anyhow::Result<()> {
     let html = page::render(data).context("cannot draw the report")?;
+    std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes the report of a simulation.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_simulation(path: &Path, report: &tailcast_simulator::SimulationReport) -> anyhow::Result<()> {
+    let html = simulation_page::render(report).context("cannot draw the report")?;
     std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -88,6 +88,8 @@ pub struct PolicyReport {
     pub p999_ms: Estimate,
     /// Mean, milliseconds.
     pub mean_ms: Estimate,
+    /// The whole distribution, over all seeds: shares of requests and the latency, milliseconds, that so many stay below.
+    pub distribution: Vec<(f64, f64)>,
     /// Share of requests sent to each class of server.
     pub class_shares: Vec<f64>,
     /// Windows of the scenario.
@@ -142,6 +144,7 @@ impl PolicyReport {
             p99_ms: quantile(0.99),
             p999_ms: quantile(0.999),
             mean_ms: of(&|seed: &SeedFigures| seed.latency.mean_ms()),
+            distribution: distribution(&figures),
             class_shares,
             windows,
             newcomers_ms,
@@ -151,6 +154,17 @@ impl PolicyReport {
             recovery_secs: None,
         }
     }
+}
+
+/// Quantiles in even steps on the scale of nines, up to 99.99 %.
+fn distribution(figures: &[SeedFigures]) -> Vec<(f64, f64)> {
+    let Some((first, others)) = figures.split_first() else { return Vec::new() };
+    let mut latency = first.latency.clone();
+    others.iter().for_each(|seed| latency.merge(&seed.latency));
+    (1..=40)
+        .map(|step| 1.0 - 10f64.powf(-f64::from(step) / 10.0))
+        .map(|level| (level, latency.quantile_ms(level)))
+        .collect()
 }
 
 /// How a model of a cell came about.
