@@ -88,6 +88,9 @@ pub struct RunArgs {
     /// Model to serve with, instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Registry whose champion to serve with and to follow, instead of the configuration's model.
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub registry: Option<PathBuf>,
     /// Policy for all pools, instead of the configuration's.
     #[arg(long, value_name = "NAME", value_parser = policy)]
     pub policy: Option<PolicyKind>,

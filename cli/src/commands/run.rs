@@ -15,6 +15,13 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
         tailcast_model::Model::load(model).with_context(|| format!("--model {}", model.display()))?;
         config = config.with_model(model.clone());
     }
+    if let Some(registry) = &args.registry {
+        // A registry without a champion yet is no error: its first one is taken up when it comes.
+        if !registry.is_dir() {
+            anyhow::bail!("--registry {} is no directory: `tailcast train --registry` makes one", registry.display());
+        }
+        config = config.with_model(registry.join("champion"));
+    }
     let proxy = Proxy::start(config)?;
     for address in proxy.addresses() {
         eprintln!("listening on http://{address}");

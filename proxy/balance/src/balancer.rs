@@ -1,6 +1,7 @@
 //! The entry: one pool on one core. `decide` picks and counts in flight, `finish` learns and releases.
 
 use crate::affinity;
+use crate::control::ControlOptions;
 use crate::correction::Corrections;
 use crate::decision::{Decision, NoEndpoint, Reason};
 use crate::endpoint::Endpoint;
@@ -31,6 +32,8 @@ pub struct BalancerOptions {
     pub predictive: PredictiveOptions,
     /// Exploration.
     pub exploration: ExplorationOptions,
+    /// The share of requests that `predictive` leaves to another policy, to be compared with.
+    pub control: ControlOptions,
     /// Passive ejection.
     pub health: HealthOptions,
     /// Share of requests whose candidates' features are all logged, 0 to 1. Off-policy evaluation needs them;
@@ -46,6 +49,7 @@ impl Default for BalancerOptions {
             policy: PolicyKind::RoundRobin,
             predictive: PredictiveOptions::default(),
             exploration: ExplorationOptions::default(),
+            control: ControlOptions::default(),
             health: HealthOptions::default(),
             // One in ten: 36 K requests a second still leave thousands of usable rows a second.
             candidate_features_share: 0.1,
@@ -143,7 +147,7 @@ impl Balancer {
         now: Tick,
         decision: &mut Decision,
     ) -> Result<(), NoEndpoint> {
-        decision.reset(self.policy, now);
+        decision.reset(self.options.control.policy_of(self.policy, request), now);
         if self.endpoints.is_empty() {
             return Err(NoEndpoint::EmptyPool);
         }

@@ -10,11 +10,13 @@
 //! | [`health`], [`outlier`] | who may take a request: passive ejection, panic mode, slow start |
 //! | [`policy`] | the closed set of policies |
 //! | [`candidates`], [`rif_guard`], `load`, `setback`, `affinity`, [`explore`], [`correction`] | the parts of the predictive rule |
+//! | [`control`] | the share of requests that the forecast does not route |
 //! | [`decision`] | what was decided, among whom, with which probability, and why |
 
 mod affinity;
 pub mod balancer;
 pub mod candidates;
+pub mod control;
 pub mod correction;
 pub mod decision;
 pub mod endpoint;

@@ -165,6 +165,15 @@ fn a_route_has_from_its_pool_what_it_does_not_say_and_wrong_values_are_named() {
 }
 
 #[test]
+fn a_control_has_a_share_and_is_another_policy() {
+    let text = refused(&format!("{MINIMAL}[balance.control]\nshare = 0.6\npolicy = 'predictive'\n"));
+    assert!(text.contains("balance.control.share: 0.6 is not within 0 to 0.5"), "{text}");
+    assert!(text.contains("predictive cannot be its own control"), "{text}");
+    let config = Config::parse(&format!("{MINIMAL}[balance.control]\nshare = 0.01\n")).unwrap();
+    assert_eq!(config.balance().control.share, 0.01);
+}
+
+#[test]
 fn probes_have_defaults_and_wrong_ones_are_named() {
     let with = |probes: &str| format!("{MINIMAL}probes = {{ {probes} }}\n");
     let config = Config::parse(&with("path = '/load'")).unwrap();

@@ -10,7 +10,7 @@ use super::problem::{ConfigError, Problem, Problems, place};
 use super::raw::{RawConfig, RawEndpoints, RawLog, default};
 use super::{Config, EndpointConfig, LogConfig, ModelConfig, Overrides, PoolConfig, Rotation, RouteRule};
 use std::ops::RangeInclusive;
-use tailcast_balance::BalancerOptions;
+use tailcast_balance::{BalancerOptions, PolicyKind};
 use toml::Spanned;
 use values::{range, secs, whole, within};
 
@@ -26,6 +26,8 @@ const LATENCY_RATIOS: RangeInclusive<f32> = 1.5..=1_000.0;
 const INTERVALS: RangeInclusive<u64> = 100..=3_600_000;
 /// Shares and probabilities.
 const SHARE: RangeInclusive<f64> = 0.0..=1.0;
+/// Of requests that are not routed by the forecast: with more, the policy should be another.
+const CONTROL_SHARE: RangeInclusive<f64> = 0.0..=0.5;
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
     let invalid = |problems| ConfigError::Invalid { origin: origin.to_owned(), problems };
@@ -153,6 +155,17 @@ fn balance(raw: Option<Spanned<BalancerOptions>>, problems: &mut Problems<'_>) -
             let message = format!("{value} is not within {}", range(&SHARE));
             problems.at(span.clone(), format!("balance.{name}"), message);
         }
+    }
+    if !CONTROL_SHARE.contains(&options.control.share) {
+        let message = format!("{} is not within {}", options.control.share, range(&CONTROL_SHARE));
+        problems.at(span.clone(), "balance.control.share", message);
+    }
+    if options.control.policy == PolicyKind::Predictive {
+        problems.at(
+            span.clone(),
+            "balance.control.policy",
+            "predictive cannot be its own control: name another policy",
+        );
     }
     let outlier = &options.health.outlier;
     if outlier.latency_ratio != 0.0 && !LATENCY_RATIOS.contains(&outlier.latency_ratio) {
