@@ -42,7 +42,7 @@ pub fn write(path: &Path, data: &ReportData<'_>) -> anyhow::Result<()> {
 /// Writes the report of a simulation.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_simulation(path: &Path, report: &tailcast_simulator::SimulationReport) -> anyhow::Result<()> {
     let html = simulation_page::render(report).context("cannot draw the report")?;
     std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))

@@ -9,29 +9,37 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) fn render(data: &ReportData<'_>) -> anyhow::Result<String> {
     let ab = data.ab.as_ref().map(comparison).transpose()?;
     let model = data.model.map(model_page::section).transpose()?;
+    let content = html! {
+        div.cards {
+            @if let Some(ab) = &data.ab { (headline(ab)) }
+            @if let Some(report) = data.model { (model_page::cards(report)) }
+        }
+        @if let Some(ab) = ab { (ab) }
+        @if let Some(model) = model { (model) }
+        @if !data.facts.is_empty() || data.ab.is_some() { (measured(data)) }
+    };
+    Ok(document(&data.title, &content))
+}
+
+/// A page with its title and its style.
+pub(super) fn document(title: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (data.title) " · Tailcast" }
+                title { (title) " · Tailcast" }
                 style { (PreEscaped(style::sheet())) }
             }
             body { main {
-                h1 { (data.title) }
+                h1 { (title) }
                 p.note { "Tailcast " (env!("CARGO_PKG_VERSION")) }
-                div.cards {
-                    @if let Some(ab) = &data.ab { (headline(ab)) }
-                    @if let Some(report) = data.model { (model_page::cards(report)) }
-                }
-                @if let Some(ab) = ab { (ab) }
-                @if let Some(model) = model { (model) }
-                @if !data.facts.is_empty() || data.ab.is_some() { (measured(data)) }
+                (content)
             } }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 /// One headline number.

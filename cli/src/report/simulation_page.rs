@@ -2,11 +2,11 @@
 
 use super::axis::Axis;
 use super::figure::{self, BAR, HALF, line};
-use super::page::{card, figure};
+use super::page::{card, document, figure};
 use super::palette::{CONTROL, GRID, INK, PLAIN, TREATMENT};
-use super::{style, tables};
+use super::tables;
 use crate::table::millis;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use plotters::style::RGBColor;
 use tailcast_simulator::SimulationReport;
 use tailcast_simulator::intervals::Estimate;
@@ -22,29 +22,16 @@ pub(super) fn render(report: &SimulationReport) -> anyhow::Result<String> {
     let cells = report.cells.iter().map(cell).collect::<anyhow::Result<Vec<_>>>()?;
     let marks = || report.cells.iter().flat_map(|cell| &cell.marks);
     let (met, all) = (marks().filter(|mark| mark.met).count(), marks().count());
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (report.scenario) " · Tailcast" }
-                style { (PreEscaped(style::sheet())) }
-            }
-            body { main {
-                h1 { (report.scenario) }
-                p.note { "Tailcast " (env!("CARGO_PKG_VERSION")) ", simulated" }
-                p { (report.about) }
-                div.cards {
-                    @if all > 0 { (card(&format!("{met} of {all}"), "", "marks of the scenario are met")) }
-                    (card(&report.seeds.to_string(), "", "seeds; intervals are 95 % over them"))
-                    (card(&format!("{:.0} s", report.wall_secs), "", "of wall clock"))
-                }
-                @for cell in cells { (cell) }
-            } }
+    let content = html! {
+        p { "Simulated. " (report.about) }
+        div.cards {
+            @if all > 0 { (card(&format!("{met} of {all}"), "", "marks of the scenario are met")) }
+            (card(&report.seeds.to_string(), "", "seeds; intervals are 95 % over them"))
+            (card(&format!("{:.0} s", report.wall_secs), "", "of wall clock"))
         }
+        @for cell in cells { (cell) }
     };
-    Ok(page.into_string())
+    Ok(document(&report.scenario, &content))
 }
 
 fn cell(cell: &CellReport) -> anyhow::Result<Markup> {
