@@ -123,8 +123,9 @@ impl Model {
         let forest = self.parts.forest.parts();
         let borders = forest.borders.get(feature)?;
         let splits = forest.trees.iter().flat_map(|tree| &tree.splits);
-        let bin = splits.filter(|split| usize::from(split.feature) == feature).map(|split| split.bin).max()?;
-        borders.get(usize::from(bin)).copied()
+        let bins = splits.filter(|split| usize::from(split.feature) == feature).map(|split| usize::from(split.bin));
+        // A bin beyond the last border asks for nothing: no value is above it.
+        bins.filter(|bin| *bin < borders.len()).max().map(|bin| borders[bin])
     }
 
     /// The tenant group of a tenant's stable hash.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::Duration;
 use tailcast_features::OutcomeKind;
+use tailcast_model::ModelParts;
+use tailcast_model::forest::{Forest, ForestParts, Split, Tree};
 
 fn pool(count: usize) -> Vec<Arc<Endpoint>> {
     (0..count)
@@ -187,4 +189,30 @@ proptest! {
             }
         }
     }
+}
+
+/// Trees know up to three requests in flight here and are flat beyond. A queue is not.
+#[test]
+fn an_endpoint_with_more_in_flight_than_the_model_has_seen_is_no_bargain() {
+    let mut borders = vec![Vec::new(); FEATURE_COUNT];
+    borders[index::IN_FLIGHT] = vec![0.5, 1.5, 2.5, 3.5];
+    let split = |bin| Split { feature: index::IN_FLIGHT as u16, bin };
+    // Up to one, up to three, (nothing), beyond.
+    let tree = Tree { splits: vec![split(1), split(3)], leaves: vec![0.0, 0.7, 0.0, 1.0] };
+    let forest = Forest::new(ForestParts { borders, base: vec![0.0], trees: vec![tree] }).unwrap();
+    let model = Model::new(ModelParts::new(vec![0.5], forest)).unwrap();
+    assert_eq!(model.highest_border(index::IN_FLIGHT), Some(3.5));
+
+    let endpoints = pool(3);
+    let load = [9, 3, 9];
+    let held: Vec<_> =
+        endpoints.iter().zip(load).flat_map(|(endpoint, count)| (0..count).map(|_| endpoint.start(1))).collect();
+    let options = BalancerOptions { policy: PolicyKind::Predictive, ..BalancerOptions::default() };
+    let mut balancer = Balancer::new(endpoints, options, 0, 1, Tick::ZERO);
+    balancer.set_model(Some(Arc::new(model)));
+    let mut decision = Decision::default();
+    balancer.decide(&request(), &[], Tick::ZERO, &mut decision).unwrap();
+    let scores: Vec<f32> = decision.candidates().iter().map(|candidate| candidate.score).collect();
+    assert!(scores[1] < scores[0] && scores[1] < scores[2], "{scores:?}");
+    drop(held);
 }
