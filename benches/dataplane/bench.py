@@ -52,6 +52,7 @@ def contestants(root: pathlib.Path, ports: list[int], model: pathlib.Path) -> di
     return {
         "nginx": lambda work, listen: peers.nginx(work, four, listen),
         "haproxy": lambda work, listen: peers.haproxy(work, four, listen),
+        "bare hyper": lambda work, listen: peers.bare_hyper(four, listen, root),
         "envoy": lambda work, listen: peers.envoy(work, four, listen, root),
         "tailcast round_robin": tailcast("round_robin", four, False),
         scenarios.PLAIN: tailcast("round_robin", ports, False),

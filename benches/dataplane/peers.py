@@ -80,6 +80,12 @@ def nginx(work: pathlib.Path, ports: list[int], listen: Listen) -> list[str]:
     return ["nginx", "-p", str(work), "-c", str(work / "nginx.conf")]
 
 
+def bare_hyper(ports: list[int], listen: Listen, root: pathlib.Path) -> list[str]:
+    """The floor below Tailcast: proxy/examples/bare_hyper.rs. Plain HTTP/1.1 only."""
+    program = root / "target/release/examples/bare_hyper"
+    return [str(program), f"127.0.0.1:{listen.port}", *(f"127.0.0.1:{port}" for port in ports)]
+
+
 def haproxy(work: pathlib.Path, ports: list[int], listen: Listen) -> list[str]:
     """HAProxy: one thread, keep-alive on both sides, connections to servers shared."""
     servers = "\n".join(f"  server s{number} 127.0.0.1:{port}" for number, port in enumerate(ports))

@@ -52,13 +52,14 @@ pub(crate) fn earned(core: &Rc<Core>, pool: &Rc<Pool>) {
         pool.pace().open.set(pool.pace().open.get() + 1);
         let (core, pool) = (Rc::clone(core), Rc::clone(pool));
         tokio::task::spawn_local(async move {
-            let Some(options) = pool.probes() else { return };
-            let metrics = pool.metrics();
-            metrics.probes.add(1);
-            match tokio::time::timeout(options.timeout, ask(&core, &upstream, options)).await {
-                Ok(Some(report)) => core.report(&pool, key, report),
-                // Slow, broken or silent about its load: not for a probe to judge, only to count.
-                Ok(None) | Err(_) => metrics.probe_failures.add(1),
+            if let Some(options) = pool.probes() {
+                let metrics = pool.metrics();
+                metrics.probes.add(1);
+                match tokio::time::timeout(options.timeout, ask(&core, &upstream, options)).await {
+                    Ok(Some(report)) => core.report(&pool, key, report),
+                    // Slow, broken or silent about its load: not for a probe to judge, only to count.
+                    Ok(None) | Err(_) => metrics.probe_failures.add(1),
+                }
             }
             pool.pace().open.set(pool.pace().open.get() - 1);
         });
