@@ -35,6 +35,14 @@ impl Forecast {
     }
 }
 
+/// Pinball loss of one forecast: `q·(y − f)` above it, `(1 − q)·(f − y)` below (Koenker & Bassett 1978). The trainer judges
+/// a model by it, and the proxy the same model in service.
+pub fn pinball(level: f32, label: f32, forecast: f32) -> f64 {
+    let error = f64::from(label) - f64::from(forecast);
+    let level = f64::from(level);
+    if error >= 0.0 { level * error } else { (level - 1.0) * error }
+}
+
 /// Levels on the scale of an exponential tail, `−ln(1 − level)`: there the quantiles of a latency are close to a
 /// straight line, so the middle between p95 and p99 is not p97 but p97.8. Rejected: linear in the level, which puts
 /// p98 far too high.

@@ -33,7 +33,7 @@ pub mod parts;
 pub mod quantised;
 
 pub use artefact::error::ArtefactError;
-pub use forecast::{Forecast, Level, MAX_QUANTILES};
+pub use forecast::{Forecast, Level, MAX_QUANTILES, pinball};
 pub use forest::Forest;
 pub use model::Model;
 pub use parts::{ModelParts, TrainingWindow};

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::core::Common;
 use crate::error::ProxyError;
+use crate::lineup::LineupStatus;
 use crate::metrics::{EndpointGauge, Metrics, MetricsSnapshot};
 use crate::reload::ModelLoader;
 use crate::topology::{Build, PoolTopology, Topology, resolve_by_system};
@@ -25,6 +26,7 @@ pub(crate) struct Control {
     pub(crate) common: Common,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) loader: ModelLoader,
+    pub(crate) lineup: Arc<Mutex<LineupStatus>>,
     pub(crate) workers: Vec<Commands>,
     pub(crate) is_stopping: AtomicBool,
     pub(crate) started: Instant,
@@ -40,6 +42,8 @@ pub struct Status {
     pub workers: usize,
     /// Id of the model in use.
     pub model: Option<String>,
+    /// How it and the models beside it do.
+    pub lineup: LineupStatus,
     /// The pools.
     pub pools: Vec<PoolStatus>,
     /// Counters.
@@ -114,12 +118,17 @@ impl Control {
     /// Loads a model, from the configured path where none is given.
     pub(crate) fn load_model(&self, path: Option<&Path>) -> Result<String, ProxyError> {
         let topology = self.topology();
-        let configured = topology.config.model().map(|model| model.path.as_path());
-        self.loader.load(path.or(configured).ok_or(ProxyError::NoModelPath)?)
+        let configured = topology.config.model().map(|model| model.source.champion());
+        self.loader.load(path.or(configured.as_deref()).ok_or(ProxyError::NoModelPath)?)
     }
 
     pub(crate) fn model_id(&self) -> Option<String> {
         self.common.shared.current().model.as_ref().map(|model| model.id().to_string())
+    }
+
+    /// How the models do.
+    pub(crate) fn lineup(&self) -> LineupStatus {
+        self.lineup.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True while new connections are taken.
@@ -261,6 +270,7 @@ impl Control {
             uptime_secs: self.started.elapsed().as_secs_f64(),
             workers: self.workers.len(),
             model: self.model_id(),
+            lineup: self.lineup(),
             pools: pools.collect(),
             metrics: self.metrics.snapshot(),
         }

@@ -5,6 +5,7 @@
 
 use crate::address_limit::AddressCounts;
 use crate::clock::Clock;
+use crate::judge::Sampler;
 use crate::metrics::CoreMetrics;
 use crate::recorder::CoreRecorder;
 use crate::site::{Pool, Site};
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     site: RefCell<Rc<Site>>,
     routes: RefCell<RouteTable>,
     recorder: RefCell<CoreRecorder>,
+    sampler: Sampler,
     #[expect(clippy::vec_box, reason = "a spare is handed on as a box: a pointer moves, not half a kilobyte")]
     spares: RefCell<Vec<Box<Decision>>>,
     spare_fields: RefCell<Vec<Fields>>,
@@ -76,7 +78,13 @@ impl Drop for OpenConnection {
 }
 
 impl Core {
-    pub(crate) fn new(index: usize, common: Common, metrics: Arc<CoreMetrics>, recorder: CoreRecorder) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        common: Common,
+        metrics: Arc<CoreMetrics>,
+        recorder: CoreRecorder,
+        sampler: Sampler,
+    ) -> Self {
         let now = common.clock.now();
         let snapshot = common.shared.current();
         let seed = mix(common.seed, index as u64);
@@ -86,6 +94,7 @@ impl Core {
             site: RefCell::new(Rc::new(site)),
             routes: RefCell::new(RouteTable::new(MAX_ROUTES)),
             recorder: RefCell::new(recorder),
+            sampler,
             spares: RefCell::default(),
             spare_fields: RefCell::default(),
             // Never a generation, so that what changed since is taken up.
@@ -202,6 +211,11 @@ impl Core {
 
     pub(crate) fn record(&self, row: &LogRow<'_>) {
         self.recorder.borrow_mut().record(row);
+    }
+
+    /// The way to the judge of models.
+    pub(crate) fn sampler(&self) -> &Sampler {
+        &self.sampler
     }
 
     /// Sends the rows so far to the writer.

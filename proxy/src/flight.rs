@@ -6,6 +6,7 @@
 
 use crate::core::Core;
 use crate::error::RequestError;
+use crate::judge::Sample;
 use crate::site::Pool;
 use crate::tenant::Tenant;
 use crate::upstream::{BodyWatch, Upstream};
@@ -13,7 +14,8 @@ use http::Method;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tailcast_balance::{Decision, Endpoint, NoEndpoint};
+use tailcast_balance::{Decision, Endpoint, NoEndpoint, PolicyKind};
+use tailcast_features::hash::hash_name;
 use tailcast_features::log::LogRow;
 use tailcast_features::{Outcome, OutcomeKind, RequestFacts, Tick};
 
@@ -189,11 +191,31 @@ impl Flight {
         self.core.finish(&self.arrival.pool, &mut decision, &outcome, now);
         let request_bytes = self.tunnelled.unwrap_or_else(|| self.arrival.body.as_ref().map_or(0, |body| body.bytes()));
         self.record(&decision, &outcome, request_bytes);
+        self.sample(&decision, &outcome, now);
         self.core.keep_decision(decision);
         let metrics = self.arrival.pool.metrics();
         metrics.ended(kind, until.since(self.arrival.at));
         metrics.request_bytes.add(request_bytes);
         metrics.response_bytes.add(self.response_bytes);
+    }
+
+    /// Leaves a sample for the judge of models, where a model was loaded.
+    fn sample(&self, decision: &Decision, outcome: &Outcome, now: Tick) {
+        let Some(model) = decision.model() else { return };
+        let is_treated = decision.policy() == PolicyKind::Predictive;
+        let sampler = self.core.sampler();
+        if sampler.wants(self.arrival.request_id, is_treated) {
+            sampler.send(Sample {
+                at: now,
+                pool: hash_name(self.arrival.pool.name()),
+                tenant: self.arrival.facts.tenant,
+                is_treated,
+                model: Arc::clone(model),
+                kind: outcome.kind,
+                ln_ms: outcome.ln_ms(),
+                row: *decision.features(),
+            });
+        }
     }
 
     fn record(&self, decision: &Decision, outcome: &Outcome, request_bytes: u64) {

@@ -16,7 +16,8 @@
 //! | `topology`, `snapshot` | what a configuration becomes; what all workers share |
 //! | `core`, `site` | what one worker owns; the topology as it uses it |
 //! | `recorder` | the decision log |
-//! | `reload`, `watch` | taking up a model file; configuration and endpoints that change |
+//! | `reload`, `lineup`, `judge` | taking up a model file; which model serves; how it does beside the control |
+//! | `watch` | configuration and endpoints that change |
 //! | `health_check` | active checks of endpoints |
 //! | `metrics`, `error`, `clock` | every counter; every failure; the one clock |
 
@@ -37,6 +38,8 @@ mod forward;
 mod headers;
 mod health_check;
 mod inherited;
+mod judge;
+mod lineup;
 mod listener;
 mod load_report;
 mod metrics;
@@ -63,5 +66,7 @@ mod worker;
 pub use config::{Config, ConfigError};
 pub use control::{EndpointStatus, PoolStatus, Status};
 pub use error::ProxyError;
+pub use judge::{Arms, Harm, LiveQuantile, LiveScore, Role};
+pub use lineup::{LineupStatus, PoolArms, TakenBack};
 pub use metrics::MetricsSnapshot;
 pub use proxy::{Proxy, RunningProxy};

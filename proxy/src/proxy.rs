@@ -8,10 +8,12 @@ use crate::core::{Common, Core};
 use crate::error::ProxyError;
 use crate::health_check::HealthChecker;
 use crate::inherited::Inherited;
+use crate::judge::Sampler;
+use crate::lineup::Lineup;
 use crate::listener::{listen, listen_alone};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::recorder::{CoreRecorder, Recorder};
-use crate::reload::{ModelLoader, Watcher, first_load};
+use crate::reload::ModelLoader;
 use crate::snapshot::{Shared, Snapshot};
 use crate::topology::{Build, Topology, resolve_by_system};
 use crate::watch::FileWatcher;
@@ -26,6 +28,9 @@ use std::time::Instant;
 use tailcast_balance::PolicyKind;
 use tailcast_features::Tick;
 
+/// Samples that wait for the judge of models: a burst of some tenths of a second, half a megabyte.
+const SAMPLES: usize = 2_048;
+
 /// The proxy, before it runs.
 #[derive(Debug)]
 pub struct Proxy;
@@ -38,7 +43,7 @@ pub struct RunningProxy {
     admin_address: Option<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
     recorder: Option<Recorder>,
-    watcher: Option<Watcher>,
+    lineup: Lineup,
     files: FileWatcher,
     checker: HealthChecker,
     admin: Option<Admin>,
@@ -84,17 +89,11 @@ impl Proxy {
         let start_us = clock.unix_us(Tick::ZERO);
         let common = Common { shared, clock, seed: seed(), addresses: Arc::default() };
         // The model before the first request, the log before the first row.
-        let watcher = match config.model() {
-            Some(model) if model.watch => {
-                let started = Watcher::start(model.path.clone(), loader.clone());
-                Some(started.map_err(|source| ProxyError::Start { what: "the model's watcher", source })?)
-            }
-            Some(model) => {
-                first_load(&model.path, &loader);
-                None
-            }
-            None => None,
-        };
+        let judged = config.model().map(|model| model.judge).unwrap_or_default();
+        let (samples, sampled) = std::sync::mpsc::sync_channel(SAMPLES);
+        let sampler = Sampler::new(samples, judged.share, Arc::clone(&metrics.model.lost_samples));
+        let lineup =
+            Lineup::start(config.model(), Arc::clone(&common.shared), loader.clone(), Arc::clone(&metrics), sampled)?;
         let log = config.log();
         let recorder = log.map(|log| Recorder::start(log, start_us, Arc::clone(&metrics.log))).transpose()?;
 
@@ -105,10 +104,10 @@ impl Proxy {
             let rows = recorder.as_ref().map(|recorder| recorder.core(Arc::clone(core_metrics)));
             let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
             let (began, started) = std::sync::mpsc::channel();
-            let (common, core_metrics) = (common.clone(), Arc::clone(core_metrics));
+            let (common, core_metrics, sampler) = (common.clone(), Arc::clone(core_metrics), sampler.clone());
             let thread = std::thread::Builder::new().name(format!("tailcast-{index}")).spawn(move || {
                 let rows = rows.unwrap_or_else(CoreRecorder::disabled);
-                worker::run(|| Core::new(index, common, core_metrics, rows), own, receiver, &began)
+                worker::run(|| Core::new(index, common, core_metrics, rows, sampler), own, receiver, &began)
             });
             threads.push(thread.map_err(failed)?);
             commands.push(sender);
@@ -119,6 +118,7 @@ impl Proxy {
             common,
             metrics,
             loader,
+            lineup: lineup.status(),
             workers: commands,
             is_stopping: AtomicBool::new(false),
             started: Instant::now(),
@@ -134,7 +134,7 @@ impl Proxy {
             admin_address,
             workers: threads,
             recorder,
-            watcher,
+            lineup,
             files,
             checker,
             admin,
@@ -235,7 +235,7 @@ impl RunningProxy {
         self.checker.finish();
         // After the workers: their last rows are queued by now.
         self.recorder.into_iter().for_each(Recorder::finish);
-        self.watcher.into_iter().for_each(Watcher::finish);
+        self.lineup.finish();
         self.admin.into_iter().for_each(Admin::finish);
         tracing::info!("stopped");
     }

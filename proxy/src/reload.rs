@@ -1,4 +1,4 @@
-//! Takes up a model file: once at the start, on command, and whenever the file changes.
+//! Takes up a model file, and tells when a file has changed.
 //!
 //! A file is validated in full before one pointer is swapped; a bad one changes nothing but a counter and a log
 //! line, and is tried again only when it changes. The file is polled: `inotify` does not see changes on network
@@ -8,16 +8,10 @@ use crate::error::ProxyError;
 use crate::metrics::Metrics;
 use crate::snapshot::Shared;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tailcast_model::Model;
-
-/// How often the file is looked at. Together with the debounce a new model serves within half a second.
-const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,38 +82,6 @@ impl ModelLoader {
                 tracing::error!(path = %path.display(), %error, "model refused, the one before stays in use");
                 Err(ProxyError::Model { path: path.to_owned(), reason: error.to_string() })
             }
-        }
-    }
-}
-
-/// The thread that watches a file.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Watcher {
-    /// Loads the file where it exists, then watches it.
-    pub(crate) fn start(path: PathBuf, loader: ModelLoader) -> io::Result<Self> {
-        let mut watch = first_load(&path, &loader);
-        let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("tailcast-model".into()).spawn(move || {
-            while stopped.recv_timeout(POLL_EVERY) == Err(RecvTimeoutError::Timeout) {
-                if watch.look(Stamp::of(&path)) {
-                    // A refusal was counted and logged.
-                    let _ = loader.load(&path);
-                }
-            }
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread.
-    pub(crate) fn finish(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            tracing::error!("the model's watcher panicked");
         }
     }
 }

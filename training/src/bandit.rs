@@ -13,10 +13,11 @@
 //! costs more than it brings), and LinUCB's optimism (exploration belongs to the policy, which knows the load).
 
 use crate::error::TrainError;
-use crate::forecast::{Forecasts, pinball};
+use crate::forecast::Forecasts;
 use crate::ridge::ridge;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use tailcast_model::pinball;
 
 /// Largest inverse propensity: an exploration share of 5 % is still counted in full.
 const MAX_WEIGHT: f64 = 20.0;

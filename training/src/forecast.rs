@@ -3,6 +3,8 @@
 //! Everything here is in natural log of milliseconds: an error of 0.1 is ten percent, whether the request takes
 //! a millisecond or a second. In milliseconds the slowest route would decide alone.
 
+use tailcast_model::pinball;
+
 /// Forecasts of several quantiles: one column a quantile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecasts {
@@ -55,13 +57,6 @@ impl Forecasts {
         }
         Self::new(&self.levels, values)
     }
-}
-
-/// Pinball loss of one forecast: `q·(y − f)` above it, `(1 − q)·(f − y)` below (Koenker & Bassett 1978).
-pub fn pinball(level: f32, label: f32, forecast: f32) -> f64 {
-    let error = f64::from(label) - f64::from(forecast);
-    let level = f64::from(level);
-    if error >= 0.0 { level * error } else { (level - 1.0) * error }
 }
 
 /// Mean pinball loss of one column; NaN without rows.

@@ -59,6 +59,7 @@ impl Scene {
         options.predictive.candidates.all_up_to = endpoints;
         // What is measured is the decision; logging the rows of all candidates is measured with the log.
         options.candidate_features_share = 0.0;
+        options.control.share = 0.0;
         let mut balancer = Balancer::new(pool, options, 0, 7, Tick::ZERO);
         balancer.set_model(Some(Arc::new(Model::new(ModelParts::new(vec![0.5, 0.95, 0.99], forest(1)?))?)));
         let tenants = (0..50)

@@ -20,7 +20,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
         if !registry.is_dir() {
             anyhow::bail!("--registry {} is no directory: `tailcast train --registry` makes one", registry.display());
         }
-        config = config.with_model(registry.join("champion"));
+        config = config.with_registry(registry.clone());
     }
     let proxy = Proxy::start(config)?;
     for address in proxy.addresses() {

@@ -157,7 +157,12 @@ impl Decision {
         (self.forecast_p50, self.forecast_tail)
     }
 
-    /// Id of the model that scored; empty where none did.
+    /// Id of the model that was loaded.
+    pub fn model(&self) -> Option<&Arc<str>> {
+        self.model_id.as_ref()
+    }
+
+    /// The same as text, empty where there was none.
     pub fn model_id(&self) -> &str {
         self.model_id.as_deref().unwrap_or("")
     }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `raw` | the keys as written, and all defaults |
 //! | `front`, `route`, `health`, `transport` | validated types of the clients' side, of routes, of checks, of what is below HTTP |
+//! | `model` | which models are followed and how they are judged |
 //! | `validate` | raw ▸ validated, collecting every problem with its place |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `summary` | what was understood, as text |
@@ -13,6 +14,7 @@
 
 mod front;
 mod health;
+mod model;
 mod problem;
 mod raw;
 mod route;
@@ -22,6 +24,7 @@ mod validate;
 
 pub use front::{ClientLimits, Forwarding};
 pub use health::{CheckKind, HealthCheck, Probes};
+pub use model::{JudgeConfig, ModelConfig, ModelSource};
 pub use problem::{ConfigError, Problem};
 pub use route::{HeaderMatch, HostPattern, Retries, RetryOn, RoutePolicy, RouteRule, Timeouts};
 pub use transport::{CertificateFiles, EndpointProtocol, EndpointTls, ListenerOptions, ServerTls};
@@ -94,16 +97,7 @@ pub struct Connections {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Overrides {
     policy: Option<PolicyKind>,
-    model: Option<PathBuf>,
-}
-
-/// The model file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelConfig {
-    /// The artefact.
-    pub path: PathBuf,
-    /// True where a changed file is loaded.
-    pub watch: bool,
+    model: Option<ModelSource>,
 }
 
 /// The decision log.
@@ -150,7 +144,7 @@ impl Config {
             config = config.with_policy(policy);
         }
         if let Some(model) = &self.overrides.model {
-            config = config.with_model(model.clone());
+            config = config.with_model_source(model.clone());
         }
         Ok(config)
     }
@@ -188,10 +182,22 @@ impl Config {
 
     /// The same with this model file, watched unless the file said otherwise.
     #[must_use]
-    pub fn with_model(mut self, path: PathBuf) -> Self {
-        let watch = self.model.as_ref().is_none_or(|model| model.watch);
-        self.overrides.model = Some(path.clone());
-        self.model = Some(ModelConfig { path, watch });
+    pub fn with_model(self, path: PathBuf) -> Self {
+        self.with_model_source(ModelSource::File(path))
+    }
+
+    /// The same with the champion of this registry, followed unless the file said otherwise.
+    #[must_use]
+    pub fn with_registry(self, directory: PathBuf) -> Self {
+        self.with_model_source(ModelSource::Registry(directory))
+    }
+
+    fn with_model_source(mut self, source: ModelSource) -> Self {
+        self.overrides.model = Some(source.clone());
+        self.model = Some(match self.model {
+            Some(model) => ModelConfig { source, ..model },
+            None => ModelConfig { source, watch: true, judge: JudgeConfig::default() },
+        });
         self
     }
 
@@ -272,7 +278,7 @@ impl Config {
         &self.routes
     }
 
-    /// The model file, if there is one.
+    /// The model, if there is one.
     pub fn model(&self) -> Option<&ModelConfig> {
         self.model.as_ref()
     }

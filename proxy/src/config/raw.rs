@@ -232,10 +232,21 @@ pub(super) struct RawRoute {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
-    pub(super) path: PathBuf,
+    pub(super) path: Option<Spanned<PathBuf>>,
+    pub(super) registry: Option<Spanned<PathBuf>>,
     /// Loads the file again when it changes.
     #[serde(default = "yes")]
     pub(super) watch: bool,
+    #[serde(default)]
+    pub(super) judge: RawJudge,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawJudge {
+    pub(super) share: Option<Spanned<f64>>,
+    pub(super) take_back: Option<bool>,
+    pub(super) worse_by_ratio: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Deserialize)]

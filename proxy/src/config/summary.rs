@@ -3,6 +3,7 @@
 //! Every value is shown after defaults, so that it answers "what will run", not "what did I write".
 
 use super::{CheckKind, Config};
+use super::{JudgeConfig, ModelSource};
 use std::fmt;
 
 impl fmt::Display for Config {
@@ -75,7 +76,19 @@ impl fmt::Display for Config {
         match &self.model {
             Some(model) => {
                 let watch = if model.watch { "watched" } else { "not watched" };
-                writeln!(f, "model      {} ({watch})", model.path.display())?;
+                match &model.source {
+                    ModelSource::File(path) => writeln!(f, "model      {} ({watch})", path.display())?,
+                    ModelSource::Registry(path) => {
+                        writeln!(f, "model      champion of registry {} ({watch})", path.display())?;
+                    }
+                }
+                let JudgeConfig { share, take_back, worse_by_ratio } = model.judge;
+                let then = if take_back { "taken back" } else { "complained of" };
+                writeln!(
+                    f,
+                    "judge      by {share} of requests and the control; {then} where {worse_by_ratio} more of its requests \
+                     are slow"
+                )?;
             }
             None => writeln!(f, "model      none: predictive pools use peak-EWMA as scorer")?,
         }

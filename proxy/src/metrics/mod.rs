@@ -9,6 +9,8 @@ mod openmetrics;
 
 pub(crate) use openmetrics::EndpointGauge;
 
+use crate::judge::Harm;
+use crate::lineup::LineupStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +60,12 @@ families! {
     LOG_RECOVERED = "tailcast_log_recovered_rows", "counter", "Rows saved from segments that an earlier run left open.";
     MODEL_LOADS = "tailcast_model_loads", "counter", "Models that were loaded and are or were in use.";
     MODEL_REFUSALS = "tailcast_model_refusals", "counter", "Model files that were refused; the model before keeps serving.";
+    MODEL_TAKE_BACKS = "tailcast_model_take_backs", "counter", "Models that stopped serving because their requests did worse than the control's, by what was worse.";
+    LIVE_PINBALL = "tailcast_model_live_pinball_loss", "gauge", "Pinball loss of a model on the newest live requests, in natural log of milliseconds, by role and quantile.";
+    LIVE_COVERAGE = "tailcast_model_live_coverage_ratio", "gauge", "Share of the newest live requests at or below a model's forecast, by role and quantile.";
+    LIVE_SAMPLES = "tailcast_model_live_samples", "counter", "Live requests that a model was scored on, by role; begins anew with another model.";
+    LOST_SAMPLES = "tailcast_model_lost_samples", "counter", "Live requests that the judge of models had no time for.";
+    ARM_SLOW = "tailcast_arm_slow_ratio", "gauge", "Share of slow or failed requests by arm (predictive, control) since the model was loaded; slow is beyond the control's 95th percentile.";
     CONFIG_RELOADS = "tailcast_config_reloads", "counter", "Configurations that were taken up while running.";
     CONFIG_REFUSALS = "tailcast_config_refusals", "counter", "Configurations that were refused while running; the one before keeps serving.";
     MODEL_INFO = "tailcast_model_info", "gauge", "The model in use, by its id; no sample where there is none.";
@@ -202,11 +210,26 @@ pub(crate) struct LogMetrics {
     pub(crate) recovered: Counter,
 }
 
-/// Counters of model loading.
+/// What is known of the models: counters of loading and taking back, and what the judge last said.
 #[derive(Debug, Default)]
 pub(crate) struct ModelMetrics {
     pub(crate) loads: Counter,
     pub(crate) refusals: Counter,
+    pub(crate) lost_samples: Arc<Counter>,
+    taken_back: [Counter; Harm::ALL.len()],
+    judged: Mutex<LineupStatus>,
+}
+
+impl ModelMetrics {
+    /// A model was taken back.
+    pub(crate) fn taken_back(&self, harm: Harm) {
+        count_of(&Harm::ALL, &self.taken_back, harm);
+    }
+
+    /// The judge's newest word.
+    pub(crate) fn judged(&self, said: &LineupStatus) {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).clone_from(said);
+    }
 }
 
 /// Counters of configurations that were taken up or refused while running.
@@ -291,6 +314,8 @@ pub struct MetricsSnapshot {
     pub model_loads: u64,
     /// Model files refused.
     pub model_refusals: u64,
+    /// Models taken back.
+    pub model_take_backs: u64,
     /// Active checks of endpoints.
     pub health_checks: u64,
     /// Of them, those that failed.
@@ -359,6 +384,7 @@ impl Metrics {
             log_recovered_rows: self.log.recovered.get(),
             model_loads: self.model.loads.get(),
             model_refusals: self.model.refusals.get(),
+            model_take_backs: self.model.taken_back.iter().map(Counter::get).sum(),
             health_checks: self.checks.done.get(),
             health_check_failures: self.checks.failed.get(),
             config_reloads: self.reload.reloads.get(),

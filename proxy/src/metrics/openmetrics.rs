@@ -1,13 +1,15 @@
 //! Counters to OpenMetrics 1.0 text. Source: the OpenMetrics specification.
 
 use super::{
-    CLIENTS, CONFIG_REFUSALS, CONFIG_RELOADS, CONNECTS, Counter, DECISIONS, ENDPOINT_OPEN, FAILURE_REASONS, FAILURES,
-    Family, HEALTH_CHECK_FAILURES, HEALTH_CHECKS, IN_FLIGHT, LATENCY, LATENCY_BOUNDS_US, LOG_DROPPED, LOG_FAILURES,
-    LOG_RECOVERED, LOG_ROWS, LOG_SEGMENTS, MODEL_INFO, MODEL_LOADS, MODEL_REFUSALS, Metrics, NamedPool, OUTCOMES,
-    PANICS, PROBE_FAILURES, PROBES, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, RETRIES,
-    RETRIES_DENIED, REUSES,
+    ARM_SLOW, CLIENTS, CONFIG_REFUSALS, CONFIG_RELOADS, CONNECTS, Counter, DECISIONS, ENDPOINT_OPEN, FAILURE_REASONS,
+    FAILURES, Family, HEALTH_CHECK_FAILURES, HEALTH_CHECKS, IN_FLIGHT, LATENCY, LATENCY_BOUNDS_US, LIVE_COVERAGE,
+    LIVE_PINBALL, LIVE_SAMPLES, LOG_DROPPED, LOG_FAILURES, LOG_RECOVERED, LOG_ROWS, LOG_SEGMENTS, LOST_SAMPLES,
+    MODEL_INFO, MODEL_LOADS, MODEL_REFUSALS, MODEL_TAKE_BACKS, Metrics, NamedPool, OUTCOMES, PANICS, PROBE_FAILURES,
+    PROBES, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, RETRIES, RETRIES_DENIED, REUSES,
 };
+use crate::judge::{Harm, LiveQuantile};
 use std::fmt::Write;
+use std::sync::PoisonError;
 
 /// In-flight requests of one endpoint of a pool.
 pub(crate) struct EndpointGauge<'a> {
@@ -19,6 +21,9 @@ pub(crate) struct EndpointGauge<'a> {
 
 /// One counter of a pool.
 type OfPool = fn(&PoolMetrics) -> &Counter;
+
+/// One number of a model's quantile.
+type OfQuantile = fn(&LiveQuantile) -> Option<f64>;
 
 /// A text under construction. Writing to a `String` cannot fail, so results are dropped.
 struct Page(String);
@@ -114,12 +119,49 @@ impl Metrics {
             page.family(family);
             page.sample(family, &[], value);
         }
+        self.models(&mut page);
         page.family(&MODEL_INFO);
         if let Some(id) = model {
             page.sample(&MODEL_INFO, &[("model", id)], 1);
         }
         page.0.push_str("# EOF\n");
         page.0
+    }
+
+    /// What the judge of models said, and what came of it.
+    fn models(&self, page: &mut Page) {
+        page.family(&MODEL_TAKE_BACKS);
+        for (harm, counter) in Harm::ALL.iter().zip(&self.model.taken_back) {
+            page.sample(&MODEL_TAKE_BACKS, &[("reason", harm.name())], counter.get());
+        }
+        page.family(&LOST_SAMPLES);
+        page.sample(&LOST_SAMPLES, &[], self.model.lost_samples.get());
+        let judged = self.model.judged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        page.family(&LIVE_SAMPLES);
+        for score in &judged.scores {
+            page.sample(&LIVE_SAMPLES, &[("role", score.role.name())], score.rows);
+        }
+        let gauges: [(&Family, OfQuantile); 2] =
+            [(&LIVE_PINBALL, |quantile| quantile.pinball), (&LIVE_COVERAGE, |quantile| quantile.coverage_ratio)];
+        for (family, of) in gauges {
+            page.family(family);
+            for (score, quantile) in
+                judged.scores.iter().flat_map(|score| score.quantiles.iter().map(move |q| (score, q)))
+            {
+                let labels = [("role", score.role.name()), ("quantile", &quantile.level.to_string())];
+                if let Some(value) = of(quantile) {
+                    page.line(family.name, "", &labels, &format!("{value:?}"));
+                }
+            }
+        }
+        page.family(&ARM_SLOW);
+        for pool in judged.pools.iter().filter(|pool| pool.arms.blocks > 0) {
+            for (arm, ratio) in
+                [("predictive", pool.arms.treated_slow_ratio), ("control", pool.arms.control_slow_ratio)]
+            {
+                page.line(ARM_SLOW.name, "", &[("pool", &pool.pool), ("arm", arm)], &format!("{ratio:?}"));
+            }
+        }
     }
 
     fn labelled<const N: usize>(

@@ -189,10 +189,15 @@ pub(crate) async fn read(response: Response<Incoming>) -> (u16, String) {
 }
 
 /// Waits until something is true; panics with its name after ten seconds.
-pub(crate) async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, is_true: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(10), what, is_true).await;
+}
+
+/// The same with more or less patience.
+pub(crate) async fn until_within(patience: Duration, what: &str, mut is_true: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_true() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not come about");
+        assert!(start.elapsed() < patience, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -7,8 +7,11 @@ mod transport;
 mod values;
 
 use super::problem::{ConfigError, Problem, Problems, place};
-use super::raw::{RawConfig, RawEndpoints, RawLog, default};
-use super::{Config, EndpointConfig, LogConfig, ModelConfig, Overrides, PoolConfig, Rotation, RouteRule};
+use super::raw::{RawConfig, RawEndpoints, RawLog, RawModel, default};
+use super::{
+    Config, EndpointConfig, JudgeConfig, LogConfig, ModelConfig, ModelSource, Overrides, PoolConfig, Rotation,
+    RouteRule,
+};
 use std::ops::RangeInclusive;
 use tailcast_balance::{BalancerOptions, PolicyKind};
 use toml::Spanned;
@@ -28,6 +31,8 @@ const INTERVALS: RangeInclusive<u64> = 100..=3_600_000;
 const SHARE: RangeInclusive<f64> = 0.0..=1.0;
 /// Of requests that are not routed by the forecast: with more, the policy should be another.
 const CONTROL_SHARE: RangeInclusive<f64> = 0.0..=0.5;
+/// Beyond a fifth more slow requests nobody needs a test.
+const WORSE_BY: RangeInclusive<f64> = 0.0..=0.2;
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
     let invalid = |problems| ConfigError::Invalid { origin: origin.to_owned(), problems };
@@ -111,11 +116,40 @@ fn config(raw: RawConfig, problems: &mut Problems<'_>) -> Config {
         tenant: front::tenant(raw.tenant, problems),
         pools,
         routes,
-        model: raw.model.map(|model| ModelConfig { path: model.path, watch: model.watch }),
+        model: raw.model.and_then(|raw| model(raw, problems)),
         log,
         admin: raw.admin.and_then(|raw| front::admin(raw, problems)),
         balance,
     }
+}
+
+fn model(raw: RawModel, problems: &mut Problems<'_>) -> Option<ModelConfig> {
+    let source = match (raw.path, raw.registry) {
+        (Some(path), None) => ModelSource::File(path.into_inner()),
+        (None, Some(registry)) => ModelSource::Registry(registry.into_inner()),
+        (Some(_), Some(registry)) => {
+            problems.at(
+                registry.span(),
+                "model.registry",
+                "there is model.path too: a model comes from one of the two",
+            );
+            return None;
+        }
+        (None, None) => {
+            problems.nowhere("model", "neither path (a model file) nor registry (a directory of models)");
+            return None;
+        }
+    };
+    let known = JudgeConfig::default();
+    let judge = JudgeConfig {
+        share: raw.judge.share.map_or(known.share, |share| within(share, "model.judge.share", &SHARE, problems)),
+        take_back: raw.judge.take_back.unwrap_or(known.take_back),
+        worse_by_ratio: raw
+            .judge
+            .worse_by_ratio
+            .map_or(known.worse_by_ratio, |ratio| within(ratio, "model.judge.worse_by_ratio", &WORSE_BY, problems)),
+    };
+    Some(ModelConfig { source, watch: raw.watch, judge })
 }
 
 fn log(raw: RawLog, balance: &mut BalancerOptions, problems: &mut Problems<'_>) -> LogConfig {

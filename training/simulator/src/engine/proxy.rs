@@ -31,6 +31,8 @@ pub(crate) struct Proxy {
 /// The production options of a policy row: defaults, less the part that an ablation leaves out.
 pub(crate) fn options_of(policy: Policy, base: &BalancerOptions) -> BalancerOptions {
     let mut options = BalancerOptions { candidate_features_share: 0.0, ..base.clone() };
+    // A row is one policy, all of it: the control is another one.
+    options.control.share = 0.0;
     options.policy = match policy {
         Policy::Production(kind) => kind,
         _ => PolicyKind::Predictive,
