@@ -149,9 +149,9 @@ fn a_followed_log_becomes_the_champion_of_a_running_proxy_however_often_the_trai
     let endpoints: Vec<String> = fleet.addresses().iter().map(|address| format!("\"{address}\"")).collect();
     let text = format!(
         "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[pool]]\nname = \"web\"\nendpoints = [{}]\n\
-         [model]\npath = {:?}\n[log]\ndirectory = {:?}\n",
+         [model]\nregistry = {:?}\n[log]\ndirectory = {:?}\n",
         endpoints.join(", "),
-        registry.join("champion").display().to_string(),
+        registry.display().to_string(),
         log.display().to_string()
     );
     let config = folder.path().join("tailcast.toml");

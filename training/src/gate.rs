@@ -4,7 +4,7 @@
 //! challenger passes if
 //! 1. its mean pinball loss is below the champion's, or, where there is no champion, below every baseline's;
 //! 2. the coverage of each quantile is within bounds;
-//! 3. no tenant group with rows enough to tell loses more than a twentieth;
+//! 3. no tenant group with rows enough to tell loses more than a twentieth, or is promised a tail that it does not get;
 //! 4. a decision takes no longer than the budget.
 //!
 //! All four are checked, whatever the first says, so that the verdict names everything that is wrong. Rejected: a
@@ -48,6 +48,8 @@ pub struct GateRules {
     pub coverage_off: f64,
     /// Most that a tenant group's loss may be, over the champion's.
     pub group_ratio: f64,
+    /// How far the coverage of a tenant group's highest quantile may be below what it says, beyond chance.
+    pub group_coverage_off: f64,
     /// Longest that a forecast of eight candidates, as they are and with one request more, may take, microseconds.
     pub decision_us: f64,
 }
@@ -57,6 +59,7 @@ impl Default for GateRules {
         Self {
             coverage_off: 0.005,
             group_ratio: 1.05,
+            group_coverage_off: 0.015,
             // Three quantiles of a hundred trees take a tenth of it with the portable kernel.
             decision_us: 20.0,
         }
@@ -74,6 +77,8 @@ pub struct GroupLoss {
     pub challenger: f64,
     /// The same of the champion.
     pub champion: f64,
+    /// Share of its rows at or below the challenger's highest quantile.
+    pub coverage_ratio: f64,
 }
 
 /// What the gate found.
@@ -146,15 +151,31 @@ impl Contest<'_> {
         verdict.reasons.extend(self.loss_reason(&challenger, verdict.champion.as_ref()));
         verdict.challenger = Some(challenger);
         verdict.reasons.extend(coverage_reasons(&ours, labels, rules));
-        verdict.groups = theirs.as_ref().map_or_else(Vec::new, |theirs| self.groups(&ours, theirs));
+        // A first model is judged by group too: its losses stand beside themselves.
+        verdict.groups = self.groups(&ours, theirs.as_ref().unwrap_or(&ours));
         let ratio = rules.group_ratio;
         let worse = verdict.groups.iter().filter(|group| !at_most(group.challenger, ratio * group.champion));
         verdict.reasons.extend(worse.map(|group| {
-            let GroupLoss { group, rows, challenger, champion } = group;
+            let GroupLoss { group, rows, challenger, champion, .. } = group;
             format!(
                 "tenant group {group} has a loss of {challenger:.4} on {rows} rows, the champion {champion:.4}; at \
                  most {ratio} times that is allowed"
             )
+        }));
+        let right = f64::from(levels.last().copied().unwrap_or(0.0));
+        verdict.reasons.extend(verdict.groups.iter().filter_map(|group| {
+            let binomial = (VARIANCES * right * (1.0 - right) / group.rows as f64).sqrt();
+            let least = right - rules.group_coverage_off - CHANCE * binomial;
+            (group.coverage_ratio < least).then(|| {
+                format!(
+                    "tenant group {} has {:.2} % of its {} rows at or below p{}, at least {:.2} % are asked for",
+                    group.group,
+                    group.coverage_ratio * 100.0,
+                    group.rows,
+                    (right * 1e4).round() / 1e2,
+                    least * 100.0
+                )
+            })
         }));
     }
 
@@ -177,10 +198,11 @@ impl Contest<'_> {
             }
         }
         let labels = self.rows.labels();
+        let pick = |values: &[f32], rows: &[usize]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
+        let tail = ours.column(ours.levels().len().saturating_sub(1));
         let loss = |forecasts: &Forecasts, rows: &[usize]| {
             let of = |level: usize| {
-                let pick = |values: &[f32]| rows.iter().map(|row| values[*row]).collect::<Vec<f32>>();
-                mean_pinball(forecasts.levels()[level], &pick(labels), &pick(forecasts.column(level)))
+                mean_pinball(forecasts.levels()[level], &pick(labels, rows), &pick(forecasts.column(level), rows))
             };
             (0..forecasts.levels().len()).map(of).sum::<f64>() / forecasts.levels().len().max(1) as f64
         };
@@ -192,6 +214,7 @@ impl Contest<'_> {
                 rows: rows.len(),
                 challenger: loss(ours, &rows),
                 champion: loss(theirs, &rows),
+                coverage_ratio: coverage(&pick(labels, &rows), &pick(tail, &rows)),
             })
             .collect()
     }
@@ -375,8 +398,21 @@ mod tests {
         let verdict = decide(&rows, &model(0.0, -0.1), Some(&model(0.4, 0.0)), true);
         let loss = |score: &Option<Score>| score.as_ref().unwrap().mean_pinball;
         assert!(loss(&verdict.challenger) < loss(&verdict.champion));
-        let group: Vec<&String> = verdict.reasons.iter().filter(|reason| reason.contains("tenant group 1")).collect();
+        let group: Vec<&String> =
+            verdict.reasons.iter().filter(|reason| reason.contains("group 1 has a loss")).collect();
         assert_eq!(group.len(), 1, "{:?}", verdict.reasons);
+    }
+
+    #[test]
+    fn a_group_that_is_promised_too_short_a_tail_is_enough_though_its_loss_is_no_worse() {
+        let rows = rows(8_000);
+        // The first model: nobody's loss to compare with. Group b's quantiles are all a tenth too low, a's as much too high.
+        let verdict = decide(&rows, &model(0.1, -0.1), None, true);
+        let named: Vec<&String> =
+            verdict.reasons.iter().filter(|reason| reason.contains("tenant group 1 has")).collect();
+        assert_eq!(named.len(), 1, "{:?}", verdict.reasons);
+        assert!(named[0].contains("at or below p99"), "{named:?}");
+        assert!(!verdict.reasons.iter().any(|reason| reason.contains("tenant group 0")), "{:?}", verdict.reasons);
     }
 
     #[test]

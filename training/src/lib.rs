@@ -29,6 +29,7 @@ pub mod checks;
 pub mod dataset;
 pub mod error;
 pub mod error_head;
+pub mod fairness;
 pub mod follow;
 pub mod forecast;
 pub mod gate;

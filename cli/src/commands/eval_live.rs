@@ -21,6 +21,7 @@ use tailcast_balance::PolicyKind;
 use tailcast_proxy::{Config, Proxy, RunningProxy};
 use tailcast_testbed::load::{LoadOptions, Target};
 use tailcast_training::Source;
+use tailcast_training::fairness::{self, Fairness, TenantFairness};
 use tailcast_training::sequential::{self, Arm, Difference, LiveTest};
 
 /// Seed of the bootstrap: the interval of the same samples is always the same.
@@ -124,8 +125,55 @@ fn from_log(args: &EvalLiveArgs, log: &Path) -> anyhow::Result<()> {
     let (rows, reports) = tailcast_training::dataset(Source::Log(log.to_owned()))?;
     stage.done(reports.summary());
     let block_us = (args.block * 1e6) as i64;
-    let found = sequential::compare(&rows, args.control.name(), args.treatment.name(), block_us)?;
-    if args.json { super::print_json(&found) } else { super::print(&log_text(&found)) }
+    let (control, treatment) = (args.control.name(), args.treatment.name());
+    let all = sequential::compare(&rows, control, treatment, block_us)?;
+    let stage = Stage::new("testing tenants one by one", 0, "");
+    let fairness = fairness::by_tenant(&rows, control, treatment, block_us);
+    stage.done(format!("{} with rows enough", fairness.tenants.iter().filter(|one| one.tenant.is_some()).count()));
+    let found = LogResult { all, fairness };
+    if args.json {
+        return super::print_json(&found);
+    }
+    super::print(&format!("{}{}", log_text(&found.all), fairness_text(&found.fairness)))
+}
+
+/// What a log says of its own A/B.
+#[derive(Debug, Serialize)]
+struct LogResult {
+    #[serde(flatten)]
+    all: LiveTest,
+    fairness: Fairness,
+}
+
+/// Tenants shown, from whoever gains least.
+const SHOWN_TENANTS: usize = 10;
+
+fn fairness_text(found: &Fairness) -> String {
+    if found.tenants.is_empty() {
+        return "\nNo tenant has rows enough of both arms to be tested by itself.\n".to_owned();
+    }
+    let row = |one: &TenantFairness| {
+        let test = &one.test;
+        let name = one.tenant.clone().unwrap_or_else(|| format!("{} smaller tenants", one.tenants));
+        let p99 = format!("{} → {}", millis(test.control.p99_ms), millis(test.treatment.p99_ms));
+        let Difference { value, low, high, .. } = test.ln_latency;
+        let factor = format!("{:.3} [{:.3}, {:.3}]", value.exp(), low.exp(), high.exp());
+        let verdict = if one.is_worse { "worse" } else { "" };
+        let rows = (test.control.rows + test.treatment.rows).to_string();
+        vec![name, rows, p99, factor, verdict.to_owned()]
+    };
+    let rows: Vec<Vec<String>> = found.tenants.iter().take(SHOWN_TENANTS).map(row).collect();
+    let mut text = String::from("\n");
+    text.push_str(&layout(&["tenants that gain least", "requests", "p99, ms", "latency, factor", ""], &rows));
+    let _ = writeln!(
+        text,
+        "\n{} of {} are served worse, and that is no accident (5 % over all of them). Jain's index of what tenants gain: {:.3} \
+         (1: all alike).",
+        found.worse,
+        found.tenants.len(),
+        found.jain_index
+    );
+    text
 }
 
 fn log_text(found: &LiveTest) -> String {

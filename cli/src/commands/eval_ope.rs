@@ -78,6 +78,9 @@ fn text(found: &Evaluation) -> String {
          propensities {propensities}; intervals at 95 %",
         found.rows_without_candidates, found.rows_deterministic
     );
+    if let Some(beside) = &found.beside_live {
+        let _ = writeln!(text, "{beside}");
+    }
     for warning in &found.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -108,6 +111,10 @@ fn estimates(found: &Evaluation) -> Vec<Vec<String>> {
             let over = format!("[{}, {}]", percent(found.low), percent(found.high));
             rows.push(vec![one.target.clone(), name.to_owned(), String::new(), over]);
         }
+    }
+    for one in &found.routed {
+        let (ms, over) = (interval(one.mean_ms, &millis), interval(one.over_ratio, &percent));
+        rows.push(vec![format!("log, {}", one.policy), format!("as routed, {} rows", one.rows), ms, over]);
     }
     rows
 }

@@ -12,12 +12,14 @@
 mod bounded;
 mod cost_model;
 mod estimate;
+mod routed;
 mod target;
 
 pub use bounded::{Interval, anytime, empirical_bernstein};
 pub use estimate::{
     Estimate, Expected, WeightBar, direct, doubly_robust, effective_rows, ips, snips, switch, weight_histogram,
 };
+pub use routed::Routed;
 pub use target::{ModelRule, Target};
 
 use crate::dataset::{Candidate, Dataset, Propensities};
@@ -99,6 +101,10 @@ pub struct Evaluation {
     pub propensities: Propensities,
     /// One report a target.
     pub targets: Vec<OpeReport>,
+    /// What the log's own policies gave, over all of their rows.
+    pub routed: Vec<Routed>,
+    /// Whether the estimate of the last target and what `predictive` gave agree; `None` where the log has too few of its rows.
+    pub beside_live: Option<String>,
     /// Warnings that belong beside the numbers.
     pub warnings: Vec<String>,
     /// [`MEANING`].
@@ -139,12 +145,16 @@ pub fn evaluate(dataset: &Dataset, targets: &[Target<'_>], threshold_ms: f64) ->
     logged.expect()?;
     let targets: Vec<OpeReport> = targets.iter().map(|target| logged.report(target)).collect();
     let warnings = warnings(dataset, &logged, &targets);
+    let routed = routed::routed(dataset, threshold_ms);
+    let beside_live = targets.last().and_then(|model| routed::beside(model, &routed));
     Ok(Evaluation {
         threshold_ms,
         rows_without_candidates: logged.without_candidates,
         rows_deterministic: logged.deterministic,
         propensities: dataset.propensities(),
         targets,
+        routed,
+        beside_live,
         warnings,
         meaning: MEANING.to_owned(),
     })

@@ -335,10 +335,15 @@ fn name_of(number: u64) -> String {
     format!("{number:06}")
 }
 
-/// Numbers of the directories in `parent`, rising; everything else in it is none of ours.
+/// Numbers of the directories in `parent`, rising; everything else in it is none of ours. A parent that is missing holds
+/// none: the first trainer may have been killed before it made it.
 fn numbers(parent: &Path) -> Result<Vec<u64>, RegistryError> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(parent).map_err(failed("read", parent))? {
+    let entries = match fs::read_dir(parent) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(numbers),
+        entries => entries.map_err(failed("read", parent))?,
+    };
+    for entry in entries {
         let name = entry.map_err(failed("read", parent))?.file_name();
         let number = name.to_str().filter(|name| !name.starts_with('+')).and_then(|name| name.parse::<u64>().ok());
         numbers.extend(number.filter(|number| name_of(*number).as_str() == name));

@@ -228,3 +228,15 @@ fn a_writer_that_is_killed_at_any_moment_leaves_a_valid_registry() {
     }
     assert!(last > 10, "only {last} models were published in all rounds: the kills came too early to test anything");
 }
+
+#[test]
+fn a_registry_whose_making_was_cut_short_is_empty_and_is_finished_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(MARKER), LAYOUT).unwrap();
+    let registry = Registry::open(directory.path()).unwrap();
+    assert!(registry.entries().unwrap().is_empty() && registry.changes().unwrap().is_empty());
+    assert_eq!(registry.pointers().unwrap(), Pointers::default());
+    let registry = Registry::create(directory.path()).unwrap();
+    publish(&registry.lock(&owner()).unwrap(), &model(1.0), true);
+    assert_eq!(registry.entries().unwrap().len(), 1);
+}
