@@ -62,9 +62,19 @@ def pinball(level, y, forecast):
     return float(np.mean(np.maximum(level * error, (level - 1.0) * error)))
 
 
+def by_decile(y, column):
+    """Coverage of the lowest tenth of the forecasts, of the next, and so on: right overall can be wrong everywhere."""
+    return [float(np.mean(y[rows] <= column[rows])) for rows in np.array_split(np.argsort(column, kind="stable"), 10)]
+
+
 def judged(y, columns):
     return [
-        {"level": level, "pinball": pinball(level, y, column), "coverage": float(np.mean(y <= column))}
+        {
+            "level": level,
+            "pinball": pinball(level, y, column),
+            "coverage": float(np.mean(y <= column)),
+            "coverage_by_decile": by_decile(y, column),
+        }
         for level, column in zip(LEVELS, columns)
     ]
 
