@@ -24,7 +24,27 @@ pub struct Memory {
     pub max_requests: f32,
 }
 
+impl Memory {
+    /// The share of evidence that is left after so many seconds.
+    #[inline(always)]
+    pub fn kept(self, age_secs: f32) -> f32 {
+        exp2(-age_secs / self.half_life_secs)
+    }
+}
+
 impl DecayedMean {
+    /// A mean from its parts: the mean, its evidence when the last value came in, and when that was.
+    #[inline(always)]
+    pub(crate) fn from_parts(mean: f32, weight: f32, at: Tick) -> Self {
+        Self { mean, weight, at }
+    }
+
+    /// The inverse of [`DecayedMean::from_parts`].
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (f32, f32, Tick) {
+        (self.mean, self.weight, self.at)
+    }
+
     /// Adds a value. Non-finite values are ignored: one NaN would stay for ever.
     pub fn observe(&mut self, value: f32, now: Tick, memory: Memory) {
         if !value.is_finite() {
@@ -39,8 +59,7 @@ impl DecayedMean {
     /// The evidence left, in requests.
     #[inline]
     pub fn weight(&self, now: Tick, memory: Memory) -> f32 {
-        let age = now.secs_since(self.at);
-        if age <= 0.0 { self.weight } else { self.weight * exp2(-age / memory.half_life_secs) }
+        self.weight * memory.kept(now.secs_since(self.at))
     }
 
     /// The mean, or NaN before the first value.
@@ -55,19 +74,7 @@ impl DecayedMean {
         if parent.is_nan() {
             return self.mean();
         }
-        self.shrunk_by(self.weight(now, memory), parent, prior)
-    }
-
-    /// [`DecayedMean::shrunk`] where the evidence left is known already.
-    #[inline]
-    pub fn shrunk_by(&self, weight: f32, parent: f32, prior: f32) -> f32 {
-        (self.mean * weight + parent * prior) / (weight + prior)
-    }
-
-    /// The evidence when the last value came in: what is left is never more.
-    #[inline]
-    pub fn most_weight(&self) -> f32 {
-        self.weight
+        shrunk_by(self.mean, self.weight(now, memory), parent, prior)
     }
 
     /// When a value last came in.
@@ -81,6 +88,12 @@ impl DecayedMean {
     pub fn is_known(&self) -> bool {
         self.weight > 0.0
     }
+}
+
+/// A mean with this evidence left, shrunk toward `parent` as if the parent were `prior` requests of evidence.
+#[inline(always)]
+pub fn shrunk_by(mean: f32, weight: f32, parent: f32, prior: f32) -> f32 {
+    (mean * weight + parent * prior) / (weight + prior)
 }
 
 /// A quantile followed by stochastic approximation: up by `step · q` when the value is above, down by
@@ -139,12 +152,29 @@ impl DecayedRate {
     }
 
     fn decayed(&self, now: Tick) -> f32 {
-        self.count * exp2(-now.secs_since(self.at) / RATE_HALF_LIFE_SECS)
+        Self::left(self.count, now.secs_since(self.at))
+    }
+
+    #[inline(always)]
+    fn left(count: f32, age_secs: f32) -> f32 {
+        count * exp2(-age_secs / RATE_HALF_LIFE_SECS)
     }
 
     /// Events a second: a decayed count over the mean life of an event, which is half-life / ln 2.
     pub fn per_second(&self, now: Tick) -> f32 {
-        self.decayed(now) * std::f32::consts::LN_2 / RATE_HALF_LIFE_SECS
+        Self::after(self.count, now.secs_since(self.at))
+    }
+
+    /// Events a second where the count at the last event and the time since are known.
+    #[inline(always)]
+    pub(crate) fn after(count: f32, age_secs: f32) -> f32 {
+        Self::left(count, age_secs) * std::f32::consts::LN_2 / RATE_HALF_LIFE_SECS
+    }
+
+    /// The count at the last event, and when that was.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (f32, Tick) {
+        (self.count, self.at)
     }
 }
 

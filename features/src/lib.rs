@@ -11,20 +11,26 @@
 //! | [`log`] | the log: one row a request, to and from Arrow |
 //! | [`outcome`] | how a request ended, and what of it is evidence of latency |
 //! | [`route`] | raw path to route template |
-//! | [`approx`] | logarithm and power of two, inlined |
-//! | [`decay`], [`table`], [`hash`], [`tick`] | decayed statistics, the bounded table, the stable hash, time |
+//! | [`columns`] | the features of all candidates of one decision, feature by feature |
+//! | [`approx`], [`lanes`] | logarithm and power of two, inlined; sixteen candidates side by side |
+//! | [`decay`], [`table`], [`pairs`] | decayed statistics, the bounded table, decayed means of pairs |
+//! | [`hash`], [`tick`] | the stable hash, time |
 
 pub mod approx;
+pub mod columns;
 pub mod decay;
 pub mod hash;
+pub mod lanes;
 pub mod log;
 pub mod outcome;
+pub mod pairs;
 pub mod route;
 pub mod schema;
 pub mod store;
 pub mod table;
 pub mod tick;
 
+pub use columns::Columns;
 pub use outcome::{Outcome, OutcomeKind};
 pub use schema::{FEATURE_COUNT, FEATURES, Row, index, schema_hash};
 pub use store::{EndpointFacts, FeatureStore, RequestFacts, RequestView};

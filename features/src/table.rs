@@ -80,6 +80,11 @@ impl<V: Default + Clone> Table<V> {
         &mut self.values[victim]
     }
 
+    /// The values in use.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.keys.iter().zip(&self.values).filter(|(key, _)| **key != EMPTY).map(|(_, value)| value)
+    }
+
     /// Entries in use.
     pub fn len(&self) -> usize {
         self.keys.iter().filter(|key| **key != EMPTY).count()

@@ -14,6 +14,9 @@ impl Tick {
     /// The origin.
     pub const ZERO: Self = Self(0);
 
+    /// A point that no clock reaches.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// A tick from nanoseconds since the origin.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
@@ -41,11 +44,13 @@ impl Tick {
     }
 
     /// Seconds from `earlier` to here; zero where `earlier` is later.
+    #[inline(always)]
     pub fn secs_since(self, earlier: Self) -> f32 {
         self.0.saturating_sub(earlier.0) as f32 * 1e-9
     }
 
     /// Milliseconds from `earlier` to here; zero where `earlier` is later.
+    #[inline(always)]
     pub fn millis_since(self, earlier: Self) -> f32 {
         self.0.saturating_sub(earlier.0) as f32 * 1e-6
     }

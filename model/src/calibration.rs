@@ -26,6 +26,12 @@ impl Calibration {
         ArtefactError::check_finite("calibration.offsets", &self.offsets)
     }
 
+    /// The shift of one quantile of a model with so many; 0 for a group that does not exist.
+    #[inline]
+    pub(crate) fn offset(&self, quantiles: usize, group: u16, quantile: usize) -> f32 {
+        self.offsets.get(usize::from(group) * quantiles + quantile).copied().unwrap_or(0.0)
+    }
+
     /// Shifts a forecast, of the first quantiles of a model with so many; a group that does not exist shifts nothing.
     pub(crate) fn apply(&self, forecast: &mut Forecast, quantiles: usize, group: u16) {
         let start = usize::from(group) * quantiles;

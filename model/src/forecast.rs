@@ -92,9 +92,19 @@ impl Level {
         if self.above >= forecast.n.min(MAX_QUANTILES) {
             return f32::NAN;
         }
-        let (below, above) = (forecast.ln_ms[self.below], forecast.ln_ms[self.above]);
-        // Equal levels are read as they are, to the bit.
-        if self.share == 0.0 { above } else { below + self.share * (above - below) }
+        Self::between(forecast.ln_ms[self.below], forecast.ln_ms[self.above], self.share)
+    }
+
+    /// The value at a share of the way. Equal levels are read as they are, to the bit.
+    #[inline(always)]
+    pub(crate) fn between(below: f32, above: f32, share: f32) -> f32 {
+        if share == 0.0 { above } else { below + share * (above - below) }
+    }
+
+    /// The two quantiles between which it lies, and the share of the way; `None` where fewer are there.
+    pub(crate) fn pair<T>(self, quantiles: &[T; MAX_QUANTILES], depth: usize) -> Option<(&T, &T, f32)> {
+        let there = self.above < depth.min(MAX_QUANTILES);
+        there.then(|| (&quantiles[self.below], &quantiles[self.above], self.share))
     }
 
     /// So many quantiles, from the lowest, have to be forecast to read it.

@@ -135,11 +135,6 @@ impl Forest {
         self.parts.borders.len()
     }
 
-    /// Borders of each feature, ready to bin by.
-    pub(crate) fn ladders(&self) -> &[Ladder] {
-        &self.ladders
-    }
-
     /// The leaves as integers, where they fit.
     pub(crate) fn quantised(&self) -> Option<&Quantised> {
         self.quantised.as_ref()

@@ -5,7 +5,6 @@
 //! half of its eight branches (measured: 10 ns a value, and a decision has hundreds). Missing steps are infinity, and
 //! nothing is above infinity. Rejected: a grid over the value's bits (borders lie where the data lies, so most cells
 //! would still need a search).
-#![allow(unsafe_code, reason = "vector loads, and in the tests functions that need a processor feature")]
 
 use crate::forest::MAX_BORDERS;
 
@@ -41,42 +40,6 @@ impl Ladder {
     /// The bin of a value; 0 for NaN.
     #[inline(always)]
     pub(crate) fn bin(&self, value: f32) -> u8 {
-        self.bin_by(value, below)
-    }
-
-    /// The same on AVX-512: a compare gives a mask, and its ones are counted.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,popcnt")]
-    #[inline]
-    pub(crate) fn bin_avx512(&self, value: f32) -> u8 {
-        use std::arch::x86_64::{_CMP_LT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps};
-        self.bin_by(value, |borders, value| {
-            // SAFETY: sixteen numbers behind a reference, no alignment needed.
-            let borders = unsafe { _mm512_loadu_ps(borders.as_ptr()) };
-            _mm512_cmp_ps_mask::<_CMP_LT_OQ>(borders, _mm512_set1_ps(value)).count_ones() as usize
-        })
-    }
-
-    /// The same on AVX2, in two halves.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,popcnt")]
-    #[inline]
-    pub(crate) fn bin_avx2(&self, value: f32) -> u8 {
-        use std::arch::x86_64::{_CMP_LT_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
-        self.bin_by(value, |borders, value| {
-            let (value, halves) = (_mm256_set1_ps(value), borders.as_chunks::<8>().0);
-            let count = |half: &[f32; 8]| {
-                // SAFETY: eight numbers behind a reference, no alignment needed.
-                let half = unsafe { _mm256_loadu_ps(half.as_ptr()) };
-                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(half, value)).count_ones()
-            };
-            halves.iter().map(count).sum::<u32>() as usize
-        })
-    }
-
-    /// `below` counts the borders below a value.
-    #[inline(always)]
-    fn bin_by(&self, value: f32, below: impl Fn(&[f32; STEP], f32) -> usize) -> u8 {
         // An infinite value is above every finite border; it must not be above the padding.
         let group = below(&self.pivots, value).min(self.groups.len() - 1);
         let bin = 1 + (group * STEP + below(&self.groups[group], value)) as u8;
@@ -108,18 +71,6 @@ mod tests {
             for value in values.iter().chain(&borders).chain(&special) {
                 let expected = bin_of(&borders, *value);
                 prop_assert_eq!(ladder.bin(*value), expected, "{} in {:?}", value, borders);
-                #[cfg(target_arch = "x86_64")]
-                {
-                    use crate::kernel::Kernel;
-                    if Kernel::Avx2.is_available() {
-                        // SAFETY: the machine has it.
-                        prop_assert_eq!(unsafe { ladder.bin_avx2(*value) }, expected, "{} in {:?}", value, borders);
-                    }
-                    if Kernel::Avx512.is_available() {
-                        // SAFETY: the machine has it.
-                        prop_assert_eq!(unsafe { ladder.bin_avx512(*value) }, expected, "{} in {:?}", value, borders);
-                    }
-                }
             }
         }
     }

@@ -7,7 +7,8 @@
 //! | [`parts`] | [`ModelParts`]: what a trainer hands over |
 //! | [`forest`] | oblivious multi-quantile trees on u8 bins |
 //! | [`quantised`], [`kernel`] | its leaves as integers; the innermost loops |
-//! | `ladder`, `binning` | values to bins, rows of a decision to bins |
+//! | `ladder` | values to bins |
+//! | [`decision`] | the forest compiled for all candidates of a request at once |
 //! | [`calibration`], [`groups`], [`bandit`], [`errors`] | what is added to the forest's forecast |
 //! | [`forecast`] | the quantiles of one candidate |
 //! | [`artefact`] | one file: tensors, metadata, checksum, canary |
@@ -19,8 +20,8 @@
 
 pub mod artefact;
 pub mod bandit;
-mod binning;
 pub mod calibration;
+pub mod decision;
 pub mod errors;
 pub mod forecast;
 pub mod forest;
@@ -33,6 +34,7 @@ pub mod parts;
 pub mod quantised;
 
 pub use artefact::error::ArtefactError;
+pub use decision::DecisionForecasts;
 pub use forecast::{Forecast, Level, MAX_QUANTILES, pinball};
 pub use forest::Forest;
 pub use model::Model;

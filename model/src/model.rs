@@ -8,14 +8,15 @@
 //! change the checksum of the same model).
 
 use crate::artefact::{self, Artefact, error::ArtefactError};
-use crate::binning::Plan;
+use crate::decision::{DecisionForecasts, DecisionForest, Wanted};
 use crate::forecast::{Forecast, Level, LevelScale, MAX_QUANTILES};
 use crate::importance;
-use crate::kernel::{self, BLOCK, Kernel};
+use crate::kernel::{BLOCK, Kernel};
 use crate::parts::ModelParts;
 use std::fmt;
 use std::path::Path;
-use tailcast_features::{FEATURE_COUNT, Row};
+use tailcast_features::lanes::LANES;
+use tailcast_features::{Columns, FEATURE_COUNT, Row, index};
 
 /// Hexadecimal digits of the checksum that name a model in logs: 48 bits, far beyond the models of one fleet.
 const ID_DIGITS: usize = 12;
@@ -25,7 +26,8 @@ const ID_DIGITS: usize = 12;
 pub struct Model {
     parts: ModelParts,
     scale: LevelScale,
-    plan: Plan,
+    /// `None` where the forest is not quantised.
+    decision: Option<DecisionForest>,
     checksum: String,
     bytes: Vec<u8>,
 }
@@ -64,7 +66,7 @@ impl Model {
         }
         Ok(Self {
             scale: LevelScale::new(&parts.quantiles),
-            plan: Plan::new(&parts.forest),
+            decision: DecisionForest::new(&parts.forest),
             parts,
             checksum,
             bytes: bytes.to_vec(),
@@ -152,46 +154,46 @@ impl Model {
         }
     }
 
-    /// Forecasts of the candidates of one decision, as they are and with one request more in flight; as many as the
-    /// shortest of the slices. The rows must agree in the features of the request, which are binned once.
-    pub fn forecast_decision(&self, rows: &[Row], group: u16, out: &mut [Forecast], busier: &mut [Forecast]) {
-        self.forecast_decision_to(usize::MAX, rows, group, out, busier);
+    /// Forecasts the candidates of one decision, as they are and with one request more in flight: the lowest `depth`
+    /// quantiles (see [`Level::depth`]), which are the same as in a whole forecast.
+    pub fn forecast_decision(&self, depth: usize, candidates: &Columns, group: u16, out: &mut DecisionForecasts) {
+        self.forecast_decision_with(Kernel::best(), depth, candidates, group, out);
     }
 
-    /// [`Model::forecast_decision`] of the lowest `depth` quantiles only (see [`Level::depth`]). They are the same as in
-    /// a whole forecast.
-    pub fn forecast_decision_to(
+    /// [`Model::forecast_decision`] with a given kernel.
+    pub fn forecast_decision_with(
         &self,
+        kernel: Kernel,
         depth: usize,
-        rows: &[Row],
+        candidates: &Columns,
         group: u16,
-        out: &mut [Forecast],
-        busier: &mut [Forecast],
+        out: &mut DecisionForecasts,
     ) {
-        let depth = depth.min(self.parts.quantiles.len());
-        let kernel = Kernel::best();
-        let mut columns = [[0u8; BLOCK]; FEATURE_COUNT];
-        let mut sums = [0.0f32; MAX_QUANTILES * BLOCK];
-        let chunks = rows.chunks(BLOCK / 2).zip(out.chunks_mut(BLOCK / 2)).zip(busier.chunks_mut(BLOCK / 2));
-        for ((rows, out), busier) in chunks {
-            let count = rows.len();
-            self.plan.bin(kernel, &self.parts.forest, rows, &mut columns);
-            kernel::predict_batch_with(
-                kernel,
-                &self.parts.forest,
-                depth,
-                columns.as_flattened(),
-                BLOCK,
-                2 * count,
-                &mut sums,
-            );
-            for (candidate, forecast) in out.iter_mut().take(count).enumerate() {
-                self.read(&sums, candidate, depth, group, forecast);
+        match &self.decision {
+            Some(forest) => {
+                let calibration = &self.parts.calibration;
+                forest.forecast(Wanted { depth, group, calibration, kernel }, candidates, out);
             }
-            for (candidate, forecast) in busier.iter_mut().take(count).enumerate() {
-                self.read(&sums, count + candidate, depth, group, forecast);
+            None => {
+                out.reset(candidates.len(), depth.min(self.parts.quantiles.len()), 0);
+                for candidate in 0..candidates.len() {
+                    let mut row = candidates.row(candidate);
+                    let now = self.forecast(&row, group);
+                    row[index::IN_FLIGHT] += 1.0;
+                    out.set(candidate, &now, &self.forecast(&row, group));
+                }
             }
         }
+    }
+
+    /// True where the bandit corrects nobody.
+    pub fn has_no_bandit(&self) -> bool {
+        self.parts.bandit.endpoints.is_empty()
+    }
+
+    /// Probability that the endpoint fails the request, for all candidates of a decision: whole blocks of lanes.
+    pub fn error_probabilities(&self, candidates: &Columns, out: &mut Vec<[f32; LANES]>) {
+        self.parts.errors.probabilities(candidates, out);
     }
 
     /// Takes one candidate's lowest quantiles out of a block's and calibrates them.

@@ -34,12 +34,23 @@ impl Table {
 /// The questions of one tree, always [`LEVELS`] of them: a level too many asks what is never answered with yes.
 pub(crate) type Questions = [Split; LEVELS];
 
+/// One level of four trees, for a register in which each tree has sixteen candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FourQuestions {
+    pub(crate) bins: [u8; 4],
+    pub(crate) features: [u16; 4],
+}
+
 /// A forest ready for the kernels.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Quantised {
     unit: f32,
     quantiles: usize,
+    /// One more than the largest feature that is asked for.
+    width: usize,
     trees: Vec<Questions>,
+    /// The same by fours; trees that are missing in the last answer no.
+    fours: Vec<[FourQuestions; LEVELS]>,
     /// `[quantile][tree]`.
     tables: Vec<Table>,
 }
@@ -64,12 +75,38 @@ impl Quantised {
             table
         };
         let tables = (0..quantiles).flat_map(|quantile| trees.iter().map(move |tree| table(tree, quantile))).collect();
-        Some(Self { unit, quantiles, trees: trees.iter().map(questions).collect(), tables })
+        let trees: Vec<Questions> = trees.iter().map(questions).collect();
+        Some(Self { unit, quantiles, width: width(&trees), fours: fours(&trees), trees, tables })
+    }
+
+    /// Some of the trees, with their questions put in another way; in the same unit.
+    pub(crate) fn select(&self, is_wanted: impl Fn(usize) -> bool, question: impl Fn(Split) -> Split) -> Self {
+        let wanted: Vec<usize> = (0..self.trees.len()).filter(|tree| is_wanted(*tree)).collect();
+        let trees = wanted.iter().map(|tree| {
+            // What is never answered with yes stays so.
+            self.trees[*tree]
+                .map(|split| if split.bin == u8::MAX { Split { feature: 0, ..split } } else { question(split) })
+        });
+        let tables = (0..self.quantiles).flat_map(|quantile| wanted.iter().map(move |tree| (quantile, *tree)));
+        let trees: Vec<Questions> = trees.collect();
+        Self {
+            unit: self.unit,
+            quantiles: self.quantiles,
+            width: width(&trees),
+            fours: fours(&trees),
+            trees,
+            tables: tables.map(|(quantile, tree)| self.tables(quantile)[tree]).collect(),
+        }
     }
 
     /// Natural log units of one step.
     pub(crate) fn unit(&self) -> f32 {
         self.unit
+    }
+
+    /// Columns of bins that the questions need.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     pub(crate) fn quantiles(&self) -> usize {
@@ -78,6 +115,10 @@ impl Quantised {
 
     pub(crate) fn trees(&self) -> &[Questions] {
         &self.trees
+    }
+
+    pub(crate) fn fours(&self) -> &[[FourQuestions; LEVELS]] {
+        &self.fours
     }
 
     /// The tables of all trees for one quantile.
@@ -92,6 +133,24 @@ impl Quantised {
 fn unit(largest: f32) -> Option<f32> {
     let most = f32::from(i16::MAX);
     (0..=20).rev().map(|bits| (-(bits as f32)).exp2()).find(|unit| (largest / unit).round() <= most)
+}
+
+fn fours(trees: &[Questions]) -> Vec<[FourQuestions; LEVELS]> {
+    let never = Split { feature: 0, bin: u8::MAX };
+    let four = |trees: &[Questions]| {
+        std::array::from_fn(|level| {
+            let question = |tree: usize| trees.get(tree).map_or(never, |questions| questions[level]);
+            FourQuestions {
+                bins: std::array::from_fn(|tree| question(tree).bin),
+                features: std::array::from_fn(|tree| question(tree).feature),
+            }
+        })
+    };
+    trees.chunks(4).map(four).collect()
+}
+
+fn width(trees: &[Questions]) -> usize {
+    trees.iter().flatten().map(|question| usize::from(question.feature) + 1).max().unwrap_or(0)
 }
 
 fn questions(tree: &Tree) -> Questions {

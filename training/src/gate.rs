@@ -17,9 +17,9 @@ use crate::forecast::{Forecasts, coverage, mean_pinball};
 use crate::judge::{Judgement, Score};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tailcast_features::Row;
 use tailcast_features::hash::hash_name;
-use tailcast_model::{Forecast, Model};
+use tailcast_features::{Columns, Row};
+use tailcast_model::{DecisionForecasts, Model};
 
 /// Rows that both models must be new to: below that the 99th percentile's loss is an accident.
 pub const MIN_ROWS: usize = 50;
@@ -287,13 +287,15 @@ fn chance(labels: &[f32], forecasts: &[f32], level: f64) -> f64 {
 /// Microseconds of one decision over eight candidates; 0 without rows.
 fn decision_us(model: &Model, rows: &Dataset, clock: &dyn Fn() -> Duration) -> f64 {
     let candidates: Vec<Row> = (0..rows.len().min(CANDIDATES)).map(|row| rows.row(row)).collect();
-    let (mut now, mut busier) = ([Forecast::default(); CANDIDATES], [Forecast::default(); CANDIDATES]);
+    let mut columns = Columns::default();
+    columns.fill(&candidates);
+    let mut forecasts = DecisionForecasts::default();
     let mut shortest = Duration::MAX;
     for _ in 0..READINGS {
         let start = clock();
         for _ in 0..DECISIONS {
-            model.forecast_decision(&candidates, 0, &mut now, &mut busier);
-            std::hint::black_box((&now, &busier));
+            model.forecast_decision(usize::MAX, &columns, 0, &mut forecasts);
+            std::hint::black_box(&forecasts);
         }
         shortest = shortest.min(clock().saturating_sub(start));
     }

@@ -1,8 +1,8 @@
-//! The endpoint's side of a row: its load, its recent latencies, its failures, its reports.
+//! The state of one endpoint: its load, its recent latencies, its failures, its reports.
 
-use crate::approx::{exp2, ln_1p};
+use super::lanes::{EndpointLanes, kept};
+use crate::approx::exp2;
 use crate::decay::{DecayedMean, DecayedRate, DriftingQuantile, Memory};
-use crate::schema::{Row, index};
 use crate::tick::Tick;
 use std::collections::VecDeque;
 
@@ -44,7 +44,6 @@ pub struct LoadReport {
 /// State of one endpoint on one core.
 #[derive(Debug, Clone)]
 pub(super) struct EndpointState {
-    key: u64,
     weight: f32,
     zone_local: f32,
     joined: Tick,
@@ -63,9 +62,8 @@ pub(super) struct EndpointState {
 }
 
 impl EndpointState {
-    pub(super) fn new(key: u64, now: Tick) -> Self {
+    pub(super) fn new(now: Tick) -> Self {
         Self {
-            key,
             weight: 1.0,
             zone_local: f32::NAN,
             joined: now,
@@ -87,15 +85,6 @@ impl EndpointState {
     pub(super) fn set_facts(&mut self, facts: &EndpointFacts, mean_weight: f32) {
         self.weight = if mean_weight > 0.0 { facts.weight / mean_weight } else { 1.0 };
         self.zone_local = facts.zone_local.map_or(f32::NAN, |local| f32::from(u8::from(local)));
-    }
-
-    pub(super) fn key(&self) -> u64 {
-        self.key
-    }
-
-    /// Decayed mean residual; NaN before the first completion.
-    pub(super) fn residual(&self) -> f32 {
-        self.residual.mean()
     }
 
     pub(super) fn dispatched(&mut self, now: Tick) {
@@ -143,24 +132,28 @@ impl EndpointState {
         self.since_report = 0;
     }
 
-    pub(super) fn write(&self, in_flight: u32, now: Tick, row: &mut Row) {
-        row[index::IN_FLIGHT] = in_flight as f32;
-        row[index::OLDEST_IN_FLIGHT] = self.started.front().map_or(0.0, |oldest| ln_1p(now.millis_since(*oldest)));
-        if let Some((report, at)) = self.report {
-            row[index::REPORTED_IN_FLIGHT] = report.in_flight;
-            row[index::REPORTED_UTILISATION] = report.utilisation;
-            row[index::REPORT_AGE] = ln_1p(now.millis_since(at));
-            row[index::SINCE_REPORT] = self.since_report as f32;
+    /// What rows need of it now.
+    pub(super) fn lane(&self) -> EndpointLanes<1> {
+        let mut lane = EndpointLanes::default();
+        let mut keep = |at: usize, value: f32| lane.kept[at] = [value];
+        if let Some((report, _)) = self.report {
+            keep(kept::REPORTED_IN_FLIGHT, report.in_flight);
+            keep(kept::REPORTED_UTILISATION, report.utilisation);
+            keep(kept::SINCE_REPORT, self.since_report as f32);
         }
-        row[index::LATENCY_EWMA] = self.latency.mean();
-        row[index::LATENCY_P50] = self.p50.value();
-        row[index::LATENCY_P95] = self.p95.value();
-        row[index::ERROR_RATE] = self.errors.mean();
-        row[index::THROUGHPUT] = ln_1p(self.completions.per_second(now));
-        row[index::ENDPOINT_AGE] = ln_1p(now.secs_since(self.joined));
-        row[index::WEIGHT] = self.weight;
-        row[index::ZONE_LOCAL] = self.zone_local;
-        row[index::ENDPOINT_RESIDUAL] = self.residual.mean();
-        row[index::ENDPOINT_RESIDUAL_FAST] = self.residual_fast.mean();
+        keep(kept::LATENCY_EWMA, self.latency.mean());
+        keep(kept::LATENCY_P50, self.p50.value());
+        keep(kept::LATENCY_P95, self.p95.value());
+        keep(kept::ERROR_RATE, self.errors.mean());
+        keep(kept::WEIGHT, self.weight);
+        keep(kept::ZONE_LOCAL, self.zone_local);
+        keep(kept::ENDPOINT_RESIDUAL, self.residual.mean());
+        keep(kept::ENDPOINT_RESIDUAL_FAST, self.residual_fast.mean());
+        let (count, at) = self.completions.parts();
+        (lane.completions, lane.completed) = ([count], [at]);
+        lane.oldest = [self.started.front().copied().unwrap_or(Tick::NEVER)];
+        lane.reported = [self.report.map_or(Tick::ZERO, |(_, at)| at)];
+        lane.joined = [self.joined];
+        lane
     }
 }

@@ -1,8 +1,8 @@
 //! The online feature store: what a proxy remembers of endpoints, tenants, routes and pairs, and the rows it
 //! makes of that.
 //!
-//! Call order for one request: [`FeatureStore::view`] once, [`FeatureStore::row`] for each candidate,
-//! [`FeatureStore::dispatched`] for the chosen endpoint, [`FeatureStore::completed`] when it ends. Nothing else
+//! Call order for one request: [`FeatureStore::view`] once, [`FeatureStore::columns`] for all candidates (or
+//! [`FeatureStore::row`] for one of them), [`FeatureStore::dispatched`] for the chosen endpoint, [`FeatureStore::completed`] when it ends. Nothing else
 //! changes the state, so replaying the same events gives bit-equal rows: that is what the parity test does, and
 //! how a recorded trace becomes training rows.
 //!
@@ -10,20 +10,22 @@
 
 mod cost;
 mod endpoint;
+mod lanes;
 mod request;
 
 pub use endpoint::{EndpointFacts, LoadReport};
 pub use request::{RequestFacts, RequestView};
 
-use crate::approx::ln_1p;
-use crate::decay::{DecayedMean, Memory};
-use crate::hash::mix;
+use crate::columns::{Columns, FIRST_OWN, Lane, OWN};
+use crate::decay::Memory;
+use crate::lanes::{LANES, Loop, MeanLanes, block_of, run};
 use crate::outcome::Outcome;
+use crate::pairs::Pairs;
 use crate::schema::{FEATURE_COUNT, Row, index};
-use crate::table::Table;
 use crate::tick::Tick;
 use cost::Costs;
 use endpoint::EndpointState;
+use lanes::EndpointLanes;
 
 /// Memory of pair residuals: a pair at one request a second keeps two minutes; never more than 40 requests, so
 /// that a cache that was lost is noticed within tens of requests.
@@ -39,12 +41,13 @@ pub struct StoreLimits {
     pub tenants: usize,
     /// Routes remembered.
     pub routes: usize,
-    /// (tenant, route), (tenant, endpoint) and (route, endpoint) pairs remembered, each.
+    /// (tenant, route), (tenant, endpoint) and (route, endpoint) pairs remembered, each; those of endpoints in blocks of
+    /// neighbours that are taken to be half full.
     pub pairs: usize,
 }
 
 impl Default for StoreLimits {
-    /// About 4 MiB a core: thousands of tenants on tens of endpoints.
+    /// About 5 MiB a core: thousands of tenants on tens of endpoints.
     fn default() -> Self {
         Self { tenants: 8_192, routes: 1_024, pairs: 32_768 }
     }
@@ -63,9 +66,12 @@ pub struct Load {
 #[derive(Debug, Clone)]
 pub struct FeatureStore {
     costs: Costs,
-    tenant_endpoints: Table<DecayedMean>,
-    route_endpoints: Table<DecayedMean>,
+    tenant_endpoints: Pairs,
+    route_endpoints: Pairs,
     endpoints: Vec<EndpointState>,
+    /// What rows need of the endpoints, by slot.
+    lanes: Vec<EndpointLanes>,
+    keys: Vec<u64>,
 }
 
 impl FeatureStore {
@@ -73,30 +79,57 @@ impl FeatureStore {
     pub fn new(endpoints: &[EndpointFacts], limits: StoreLimits, now: Tick) -> Self {
         let mut store = Self {
             costs: Costs::new(limits),
-            tenant_endpoints: Table::new(limits.pairs),
-            route_endpoints: Table::new(limits.pairs),
+            tenant_endpoints: Pairs::new(limits.pairs),
+            route_endpoints: Pairs::new(limits.pairs),
             endpoints: Vec::new(),
+            lanes: Vec::new(),
+            keys: Vec::new(),
         };
         store.set_endpoints(endpoints, now);
         store
     }
 
-    /// Replaces the endpoints of the pool. An endpoint that stays (same key) keeps its state, whatever slot
-    /// it had; weight and zone are taken from the new facts.
+    /// Replaces the endpoints of the pool. An endpoint that stays (same key) keeps its state and its pairs, whatever slot
+    /// it had; weight and zone are taken from the new facts. One that leaves is forgotten.
     pub fn set_endpoints(&mut self, endpoints: &[EndpointFacts], now: Tick) {
-        let mut old = std::mem::take(&mut self.endpoints);
+        let old_slots: Vec<Option<usize>> = endpoints.iter().map(|facts| self.slot_of(facts.key)).collect();
+        self.tenant_endpoints.remap(&old_slots, self.endpoints.len());
+        self.route_endpoints.remap(&old_slots, self.endpoints.len());
+        let old = std::mem::take(&mut self.endpoints);
         let mean_weight = mean(endpoints.iter().map(|facts| facts.weight));
         self.endpoints = endpoints
             .iter()
-            .map(|facts| {
-                let mut state = match old.iter().position(|state| state.key() == facts.key) {
-                    Some(position) => old.swap_remove(position),
-                    None => EndpointState::new(facts.key, now),
-                };
+            .zip(&old_slots)
+            .map(|(facts, slot)| {
+                let known = slot.and_then(|slot| old.get(slot)).cloned();
+                let mut state = known.unwrap_or_else(|| EndpointState::new(now));
                 state.set_facts(facts, mean_weight);
                 state
             })
             .collect();
+        self.keys = endpoints.iter().map(|facts| facts.key).collect();
+        self.lanes.clear();
+        self.lanes.resize(endpoints.len().div_ceil(LANES), EndpointLanes::default());
+        for slot in 0..endpoints.len() {
+            self.refresh(slot);
+        }
+    }
+
+    /// Writes what rows need of an endpoint after it has changed.
+    fn refresh(&mut self, slot: usize) {
+        if let (Some(state), Some(lanes)) = (self.endpoints.get(slot), self.lanes.get_mut(slot / LANES)) {
+            lanes.copy(slot % LANES, &state.lane(), 0);
+        }
+    }
+
+    /// Keys of the endpoints, by slot.
+    pub fn keys(&self) -> &[u64] {
+        &self.keys
+    }
+
+    /// The slot of the endpoint with this key.
+    pub fn slot_of(&self, key: u64) -> Option<usize> {
+        self.keys.iter().position(|known| *known == key)
     }
 
     /// Number of endpoints.
@@ -111,27 +144,53 @@ impl FeatureStore {
 
     /// Writes the feature row of `slot` for a request. Out-of-range slots give an all-missing row.
     pub fn row(&self, view: &RequestView, slot: usize, load: Load, now: Tick, row: &mut Row) {
-        *row = [f32::NAN; FEATURE_COUNT];
-        view.write(row);
-        row[index::POOL_IN_FLIGHT] = load.pool_mean;
-        let Some(endpoint) = self.endpoints.get(slot) else { return };
-        endpoint.write(load.in_flight, now, row);
-        let residual = endpoint.residual();
-        let tenant = self.tenant_endpoints.get(mix(view.tenant(), endpoint.key()));
-        let route = self.route_endpoints.get(mix(view.route(), endpoint.key()));
-        let (of_tenant, count) = pair_evidence(tenant, residual, now);
-        row[index::TENANT_ENDPOINT_RESIDUAL] = of_tenant;
-        row[index::TENANT_ENDPOINT_COUNT] = count;
-        row[index::TENANT_ENDPOINT_IDLE] = tenant.map_or(f32::NAN, |pair| ln_1p(now.millis_since(pair.last())));
-        let (of_route, count) = pair_evidence(route, residual, now);
-        row[index::ROUTE_ENDPOINT_RESIDUAL] = of_route;
-        row[index::ROUTE_ENDPOINT_COUNT] = count;
+        *row = shared(view, load.pool_mean);
+        let Some(lanes) = self.lanes.get(slot / LANES).filter(|_| slot < self.endpoints.len()) else { return };
+        let mut endpoint = EndpointLanes::<1>::default();
+        endpoint.copy(0, lanes, slot % LANES);
+        let mut own: Lane<1> = [[f32::NAN]; OWN];
+        let of = |pairs: &Pairs, owner| {
+            let mut pair = MeanLanes::<1>::default();
+            pair.set(0, pairs.block(owner, slot / LANES).map(|block| block.get(slot % LANES)).unwrap_or_default());
+            pair
+        };
+        let tenant = of(&self.tenant_endpoints, view.tenant());
+        let route = of(&self.route_endpoints, view.route());
+        endpoint.derive(&tenant, &route, &[load.in_flight as f32], now, &mut own);
+        row[FIRST_OWN..].copy_from_slice(own.as_flattened());
+    }
+
+    /// Writes the features of a request on each of `slots`, which ascend: the same values as [`FeatureStore::row`].
+    /// `in_flight` is by slot.
+    pub fn columns(
+        &self,
+        view: &RequestView,
+        slots: &[usize],
+        in_flight: &[u32],
+        pool_mean: f32,
+        now: Tick,
+        out: &mut Columns,
+    ) {
+        run(Derive { store: self, view, slots, in_flight, pool_mean, now, out });
+    }
+
+    /// What rows need of some endpoints that are no neighbours.
+    #[inline(never)]
+    fn gather(&self, slots: &[usize]) -> EndpointLanes {
+        let mut gathered = EndpointLanes::default();
+        for (lane, slot) in slots.iter().enumerate() {
+            if let Some(lanes) = self.lanes.get(slot / LANES) {
+                gathered.copy(lane, lanes, slot % LANES);
+            }
+        }
+        gathered
     }
 
     /// Notes that a request went to `slot`.
     pub fn dispatched(&mut self, slot: usize, now: Tick) {
         if let Some(endpoint) = self.endpoints.get_mut(slot) {
             endpoint.dispatched(now);
+            self.refresh(slot);
         }
     }
 
@@ -142,18 +201,18 @@ impl FeatureStore {
         let residual = ln_ms - view.expected_ln_ms();
         // A censored latency is a lower bound: it teaches only where it is already longer than expected.
         let teaches = outcome.kind.is_latency_evidence() || (outcome.kind.is_censored() && residual > 0.0);
-        if let Some(state) = self.endpoints.iter_mut().find(|state| state.key() == endpoint) {
+        let slot = self.slot_of(endpoint);
+        if let Some((slot, state)) = slot.and_then(|slot| Some((slot, self.endpoints.get_mut(slot)?))) {
             state.finished(dispatched_at, outcome.kind.is_endpoint_failure(), now);
             if teaches {
                 state.observe(ln_ms, residual, now);
+                self.tenant_endpoints.observe(view.tenant(), slot, residual, now, PAIR_MEMORY);
+                self.route_endpoints.observe(view.route(), slot, residual, now, PAIR_MEMORY);
             }
+            self.refresh(slot);
         }
         if teaches {
             self.costs.observe(view, ln_ms, now);
-            let tenant = mix(view.tenant(), endpoint);
-            let route = mix(view.route(), endpoint);
-            self.tenant_endpoints.touch(tenant, now).observe(residual, now, PAIR_MEMORY);
-            self.route_endpoints.touch(route, now).observe(residual, now, PAIR_MEMORY);
         }
     }
 
@@ -161,6 +220,7 @@ impl FeatureStore {
     pub fn reported(&mut self, slot: usize, report: LoadReport, now: Tick) {
         if let Some(endpoint) = self.endpoints.get_mut(slot) {
             endpoint.reported(report, now);
+            self.refresh(slot);
         }
     }
 
@@ -176,19 +236,53 @@ impl FeatureStore {
 
     /// Mean log-latency residual of a tenant on an endpoint and its evidence, if there is any.
     pub fn tenant_affinity(&self, tenant: u64, endpoint: u64, now: Tick) -> Option<(f32, f32)> {
-        let pair = self.tenant_endpoints.get(mix(tenant, endpoint))?;
+        let slot = self.slot_of(endpoint)?;
+        let pair = self.tenant_endpoints.block(tenant, slot / LANES)?.get(slot % LANES);
         pair.is_known().then(|| (pair.mean(), pair.weight(now, PAIR_MEMORY)))
     }
 }
 
-/// A pair's residual, shrunk to its endpoint's, and the logarithm of its evidence. The evidence decays, and that is the
-/// dear part, so it is computed once for both.
-fn pair_evidence(pair: Option<&DecayedMean>, endpoint: f32, now: Tick) -> (f32, f32) {
-    let Some(pair) = pair else { return (f32::NAN, 0.0) };
-    let weight = pair.weight(now, PAIR_MEMORY);
-    let parent = if endpoint.is_nan() { 0.0 } else { endpoint };
-    let residual = if pair.is_known() { pair.shrunk_by(weight, parent, PAIR_PRIOR) } else { f32::NAN };
-    (residual, ln_1p(weight))
+/// What all candidates have in common; the rest is missing.
+#[inline(always)]
+fn shared(view: &RequestView, pool_mean: f32) -> Row {
+    let mut row = [f32::NAN; FEATURE_COUNT];
+    view.write(&mut row);
+    row[index::POOL_IN_FLIGHT] = pool_mean;
+    row
+}
+
+/// The features of one decision: a loop over blocks of candidates.
+struct Derive<'a> {
+    store: &'a FeatureStore,
+    view: &'a RequestView,
+    slots: &'a [usize],
+    in_flight: &'a [u32],
+    pool_mean: f32,
+    now: Tick,
+    out: &'a mut Columns,
+}
+
+impl Loop for Derive<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { store, view, slots, in_flight, now, .. } = self;
+        let blocks = self.out.reset(shared(view, self.pool_mean), slots.len());
+        for (block, slots) in blocks.zip(slots.chunks(LANES)) {
+            let mut loads = [0.0; LANES];
+            for (load, slot) in loads.iter_mut().zip(slots) {
+                *load = in_flight.get(*slot).copied().unwrap_or(0) as f32;
+            }
+            let (mut tenant, mut route, mut some) = (None, None, None);
+            let tenant = store.tenant_endpoints.read(view.tenant(), slots, &mut tenant);
+            let route = store.route_endpoints.read(view.route(), slots, &mut route);
+            // The common case: neighbours are all candidates, and are read where they lie.
+            let endpoints = match block_of(slots).and_then(|number| store.lanes.get(number)) {
+                Some(block) => block,
+                None => &*some.insert(store.gather(slots)),
+            };
+            endpoints.derive(tenant, route, &loads, now, block);
+        }
+    }
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> f32 {

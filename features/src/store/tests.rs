@@ -101,6 +101,7 @@ fn an_endpoint_keeps_its_state_when_its_slot_or_weight_changes() {
     let row = row_of(&store, &request("t", "/r"), 0, Tick::ZERO);
     assert!((row[index::LATENCY_EWMA] - 30f32.ln()).abs() < 1e-4);
     assert_eq!(row[index::WEIGHT], 0.5);
+    assert!((row[index::TENANT_ENDPOINT_COUNT] - 2f32.ln()).abs() < 1e-6, "its pairs come along");
     assert_eq!(row_of(&store, &request("t", "/r"), 1, Tick::ZERO)[index::ZONE_LOCAL], 1.0);
 }
 
@@ -136,6 +137,43 @@ proptest! {
             rows
         };
         prop_assert_eq!(run(), run());
+    }
+
+    /// What a policy scored is what the log holds: the columns of all candidates are the rows, to the bit.
+    #[test]
+    fn columns_hold_the_bits_of_the_rows(
+        events in prop::collection::vec((0u8..4, 0u8..3, 0usize..40, 1u64..500, 0u64..5_000, 0u8..4), 1..200),
+        left_out in prop::collection::btree_set(0usize..40, 0..39),
+    ) {
+        let names: Vec<EndpointFacts> =
+            (0..40).map(|i| EndpointFacts { key: 1 + i, weight: 1.0 + i as f32, zone_local: Some(i % 2 == 0) }).collect();
+        let mut store = FeatureStore::new(&names, StoreLimits::default(), Tick::ZERO);
+        let mut now = Tick::ZERO;
+        for (tenant, route, slot, ms, gap, kind) in &events {
+            now = now.after(Duration::from_millis(*gap));
+            let request = request(&format!("t{tenant}"), &format!("/r{route}"));
+            match kind {
+                0 => store.reported(*slot, LoadReport { in_flight: *ms as f32, utilisation: f32::NAN }, now),
+                1 => store.dispatched(*slot, now),
+                _ => serve(&mut store, &request, *slot, names[*slot].key, *ms, now),
+            }
+        }
+        let in_flight: Vec<u32> = (0..40).map(|slot| slot * 7 % 5).collect();
+        let mut columns = Columns::default();
+        let some: Vec<usize> = (0..40).filter(|slot| !left_out.contains(slot)).collect();
+        for slots in [(0..40).collect(), some] {
+            for tenant in ["t0", "t3", "unknown"] {
+                let view = store.view(&request(tenant, "/r1"), now);
+                store.columns(&view, &slots, &in_flight, 1.5, now, &mut columns);
+                prop_assert_eq!(columns.len(), slots.len());
+                for (candidate, slot) in slots.iter().enumerate() {
+                    let mut row = [0.0; FEATURE_COUNT];
+                    let load = Load { in_flight: in_flight[*slot], pool_mean: 1.5 };
+                    store.row(&view, *slot, load, now, &mut row);
+                    prop_assert_eq!(columns.row(candidate).map(f32::to_bits), row.map(f32::to_bits));
+                }
+            }
+        }
     }
 
     #[test]

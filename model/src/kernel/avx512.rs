@@ -3,11 +3,11 @@
 //! Leaf numbers of some trees are made first (one compare and one masked addition a level), then each quantile walks
 //! over them with its sums in registers, two trees at a time: bytes are joined to i16 by `unpack`, two trees to pairs,
 //! and `vpmaddwd` adds a pair into i32. `unpack` works within 128-bit lanes, so sums lie in another order until the
-//! end. Up to 16 candidates have a path of their own in which one register holds all sums of a quantile.
+//! end. Up to 16 candidates have a path of their own: four trees ask at a time, and one register holds all sums of a quantile.
 #![allow(unsafe_code, reason = "vector loads and stores, and functions that need a processor feature")]
 
 use super::{BLOCK, Column, Sums};
-use crate::quantised::{LEVELS, Quantised, Table};
+use crate::quantised::{FourQuestions, LEVELS, Quantised, Table};
 use std::arch::x86_64::*;
 
 /// Trees whose leaf numbers are kept at a time: 2 KiB. They are cleared at each call, so not more.
@@ -27,10 +27,20 @@ pub(super) fn is_available() -> bool {
 /// Only to be called where [`is_available`].
 pub(super) fn sums(quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
     debug_assert!(is_available());
-    // SAFETY: the only caller checks `is_available`; all memory is reached through references to whole arrays.
+    // What `column` relies on: a check at each of six hundred questions costs a fifth of a forecast.
+    assert!(bins.len() >= quantised.width(), "{} columns for {} features", bins.len(), quantised.width());
+    // SAFETY: the only caller checks `is_available`; there is a column for each question.
     unsafe {
         if count <= NARROW { narrow(quantised, quantiles, bins, sums) } else { wide(quantised, quantiles, bins, sums) }
     }
+}
+
+/// The bins of a feature that some question is about.
+#[inline(always)]
+fn column(bins: &[Column], feature: u16) -> &Column {
+    debug_assert!(usize::from(feature) < bins.len());
+    // SAFETY: `sums` has compared the number of columns with the largest feature of all questions.
+    unsafe { bins.get_unchecked(usize::from(feature)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
@@ -49,7 +59,7 @@ fn wide(quantised: &Quantised, quantiles: usize, bins: &[Column], sums: &mut Sum
         for (leaf, questions) in leaves.iter_mut().zip(trees) {
             let mut number = _mm512_setzero_si512();
             for (level, question) in questions.iter().enumerate().take(LEVELS) {
-                let column = load(&bins[usize::from(question.feature)]);
+                let column = load(column(bins, question.feature));
                 let above = _mm512_cmpgt_epu8_mask(column, _mm512_set1_epi8(question.bin as i8));
                 number = _mm512_mask_add_epi8(number, above, number, _mm512_set1_epi8(1 << level));
             }
@@ -95,26 +105,51 @@ fn look_up(table: &Table, leaf: __m512i) -> (__m512i, __m512i) {
     (_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high))
 }
 
+/// One level of four trees: their answers for sixteen candidates each.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+#[inline]
+fn four_above(question: &FourQuestions, bins: &[Column], spread: __m512i) -> __mmask64 {
+    // SAFETY: 16 of 64 bytes behind a reference, no alignment needed.
+    let of = |tree: usize| unsafe { _mm_loadu_si128(column(bins, question.features[tree]).as_ptr().cast()) };
+    let columns = _mm512_castsi128_si512(of(0));
+    let columns = _mm512_inserti32x4::<1>(columns, of(1));
+    let columns = _mm512_inserti32x4::<2>(columns, of(2));
+    let columns = _mm512_inserti32x4::<3>(columns, of(3));
+    let bins = _mm512_shuffle_epi8(_mm512_set1_epi32(i32::from_le_bytes(question.bins)), spread);
+    _mm512_cmpgt_epu8_mask(columns, bins)
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 fn narrow(quantised: &Quantised, quantiles: usize, bins: &[Column], sums: &mut Sums) {
-    let mut leaves = [_mm_setzero_si128(); TREES];
+    let mut leaves = [[0u8; NARROW]; TREES];
     let mut totals = [_mm512_setzero_si512(); crate::forecast::MAX_QUANTILES];
-    for (chunk, trees) in quantised.trees().chunks(TREES).enumerate() {
-        for (leaf, questions) in leaves.iter_mut().zip(trees) {
-            let mut number = _mm_setzero_si128();
-            for (level, question) in questions.iter().enumerate().take(LEVELS) {
-                let column = &bins[usize::from(question.feature)];
-                // SAFETY: 16 of 64 bytes behind a reference, no alignment needed.
-                let column = unsafe { _mm_loadu_si128(column.as_ptr().cast()) };
-                let above = _mm_cmpgt_epu8_mask(column, _mm_set1_epi8(question.bin as i8));
-                number = _mm_mask_add_epi8(number, above, number, _mm_set1_epi8(1 << level));
+    // Each quarter takes its own of four bytes.
+    let spread = _mm512_set_epi64(
+        0x0303_0303_0303_0303,
+        0x0303_0303_0303_0303,
+        0x0202_0202_0202_0202,
+        0x0202_0202_0202_0202,
+        0x0101_0101_0101_0101,
+        0x0101_0101_0101_0101,
+        0,
+        0,
+    );
+    let chunks = quantised.trees().chunks(TREES).zip(quantised.fours().chunks(TREES / 4));
+    for (chunk, (trees, fours)) in chunks.enumerate() {
+        for (leaves, questions) in leaves.as_chunks_mut::<4>().0.iter_mut().zip(fours) {
+            let mut number = _mm512_setzero_si512();
+            for (level, question) in questions.iter().enumerate() {
+                let above = four_above(question, bins, spread);
+                number = _mm512_mask_add_epi8(number, above, number, _mm512_set1_epi8(1 << level));
             }
-            *leaf = number;
+            // SAFETY: 64 bytes behind a reference to four arrays of 16, no alignment needed.
+            unsafe { _mm512_storeu_si512(leaves.as_mut_ptr().cast(), number) };
         }
         for (quantile, total) in totals.iter_mut().enumerate().take(quantiles) {
             let tables = &quantised.tables(quantile)[chunk * TREES..][..trees.len()];
             for (table, leaf) in tables.iter().zip(&leaves) {
-                let leaf = _mm512_castsi128_si512(*leaf);
+                // SAFETY: 16 bytes behind a reference, no alignment needed.
+                let leaf = _mm512_castsi128_si512(unsafe { _mm_loadu_si128(leaf.as_ptr().cast()) });
                 let low = _mm512_castsi512_si128(_mm512_permutexvar_epi8(leaf, load(&table.low)));
                 let high = _mm512_castsi512_si128(_mm512_permutexvar_epi8(leaf, load(&table.high)));
                 // The low byte as it is, the high one with its sign, a byte further up.

@@ -76,7 +76,7 @@ impl Kernel {
 
     /// Sums of leaves of the first `quantiles` and the first `count` candidates of a block; what is in the others' places afterwards has no
     /// meaning. A kernel that the machine lacks is replaced by the reference.
-    fn sums(self, quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
+    pub(crate) fn sums(self, quantised: &Quantised, quantiles: usize, bins: &[Column], count: usize, sums: &mut Sums) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 if avx2::is_available() => avx2::sums(quantised, quantiles, bins, count, sums),

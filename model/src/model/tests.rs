@@ -136,18 +136,29 @@ proptest! {
                 }
             }
         }
-        let (mut now, mut busier) = (batch.clone(), batch.clone());
-        model.forecast_decision(&decision, group, &mut now, &mut busier);
-        let (mut lowest, mut lowest_busier) = (batch.clone(), batch.clone());
         let level = model.level(0.5);
-        model.forecast_decision_to(level.depth(), &decision, group, &mut lowest, &mut lowest_busier);
+        let mut candidates = Columns::default();
+        candidates.fill(&decision);
+        let (mut forecasts, mut lowest) = (DecisionForecasts::default(), DecisionForecasts::default());
+        let mut medians = Vec::new();
+        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+            model.forecast_decision_with(kernel, usize::MAX, &candidates, group, &mut forecasts);
+            model.forecast_decision_with(kernel, level.depth(), &candidates, group, &mut lowest);
+            lowest.level_now(level, &mut medians);
+            for (i, row) in decision.iter().enumerate() {
+                let (now, busier) = (forecasts.now(i), forecasts.busier(i));
+                prop_assert_eq!(medians[i].to_bits(), level.of(&now).to_bits());
+                prop_assert_eq!(level.of(&lowest.busier(i)).to_bits(), level.of(&busier).to_bits());
+                prop_assert_eq!(model.forecast(row, group).ln_ms.map(f32::to_bits), now.ln_ms.map(f32::to_bits));
+                let mut row = *row;
+                row[tailcast_features::index::IN_FLIGHT] += 1.0;
+                prop_assert_eq!(model.forecast(&row, group).ln_ms.map(f32::to_bits), busier.ln_ms.map(f32::to_bits));
+            }
+        }
+        let mut failing = Vec::new();
+        model.error_probabilities(&candidates, &mut failing);
         for (i, row) in decision.iter().enumerate() {
-            prop_assert_eq!(level.of(&lowest[i]).to_bits(), level.of(&now[i]).to_bits());
-            prop_assert_eq!(level.of(&lowest_busier[i]).to_bits(), level.of(&busier[i]).to_bits());
-            prop_assert_eq!(model.forecast(row, group).ln_ms.map(f32::to_bits), now[i].ln_ms.map(f32::to_bits));
-            let mut row = *row;
-            row[tailcast_features::index::IN_FLIGHT] += 1.0;
-            prop_assert_eq!(model.forecast(&row, group).ln_ms.map(f32::to_bits), busier[i].ln_ms.map(f32::to_bits));
+            prop_assert_eq!(failing.as_flattened()[i].to_bits(), model.error_probability(row).to_bits());
         }
         for (i, row) in rows.iter().enumerate() {
             let alone = model.forecast(row, group);

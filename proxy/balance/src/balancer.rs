@@ -10,17 +10,15 @@ use crate::health::{Health, HealthOptions};
 use crate::load::Loads;
 use crate::policy::predictive::PredictiveOptions;
 use crate::policy::{PolicyKind, PolicyState};
+use crate::scene::{LoadedModel, Scene, Scratch};
 use crate::setback::Setbacks;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tailcast_features::log::LoggedCandidate;
-use tailcast_features::store::{Load, LoadReport, StoreLimits};
-use tailcast_features::{
-    EndpointFacts, FEATURE_COUNT, FeatureStore, Outcome, OutcomeKind, RequestFacts, RequestView, Row, Tick, index,
-};
-use tailcast_model::{Level, Model};
+use tailcast_features::store::{LoadReport, StoreLimits};
+use tailcast_features::{EndpointFacts, FeatureStore, Outcome, OutcomeKind, RequestFacts, Tick, index};
+use tailcast_model::Model;
 
 /// Settings of a balancer. Defaults are those of the documentation; the config validates ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,23 +90,9 @@ pub struct Balancer {
     in_flight: Vec<u32>,
     loads: Loads,
     setbacks: Setbacks,
+    scratch: Scratch,
     fallbacks: u64,
     panics: u64,
-}
-
-/// A model with its id made once, so that a decision copies a pointer and not a string.
-#[derive(Debug, Clone)]
-pub(crate) struct LoadedModel {
-    pub(crate) model: Arc<Model>,
-    pub(crate) id: Arc<str>,
-    /// How much longer a request takes where its tenant is not warm.
-    pub(crate) cold_over_warm: f32,
-    /// Where its forecasts have the median.
-    pub(crate) median: Level,
-    /// Where they have what the predictive rule minimises.
-    pub(crate) objective: Level,
-    /// The most requests in flight that its trees tell apart: beyond, their forecast is flat.
-    pub(crate) most_in_flight: f32,
 }
 
 impl Balancer {
@@ -121,12 +105,13 @@ impl Balancer {
             policies: PolicyState::default(),
             policy: options.policy,
             model: None,
-            corrections: Corrections::default(),
+            corrections: Corrections::new(endpoints.len()),
             exploration: Exploration::default(),
             rng: Pcg64Mcg::seed_from_u64(seed),
             in_flight: Vec::with_capacity(endpoints.len()),
             loads: Loads::new(endpoints.len()),
             setbacks: Setbacks::new(endpoints.len()),
+            scratch: Scratch::default(),
             fallbacks: 0,
             panics: 0,
             options,
@@ -166,6 +151,7 @@ impl Balancer {
         let mut scene = Scene {
             endpoints: &self.endpoints,
             store: &self.store,
+            keys: self.store.keys(),
             view: &view,
             options: &self.options,
             corrections: &self.corrections,
@@ -176,10 +162,11 @@ impl Balancer {
             loads: &self.loads,
             setbacks: &self.setbacks,
             pool_mean,
+            sampled,
             now,
         };
         self.policies.choose(&mut scene, decision);
-        scene.record(decision, sampled);
+        scene.record(decision, &mut self.scratch);
         self.fallbacks += u64::from(decision.reason == Reason::Fallback);
         let slot = decision.slots[decision.chosen];
         decision.token = Some(self.endpoints[slot].start(self.core));
@@ -194,11 +181,11 @@ impl Balancer {
         let (Some(token), Some(view)) = (decision.token.take(), decision.view.take()) else { return };
         let key = token.endpoint().key();
         self.store.completed(&view, key, decision.dispatched_at, outcome, now);
-        if outcome.kind.is_latency_evidence() && decision.forecast_p50.is_finite() {
-            let residual = outcome.ln_ms() - decision.forecast_p50;
-            self.corrections.observe(key, view.tenant(), view.route(), residual, now);
-        }
-        if let Some(slot) = self.endpoints.iter().position(|endpoint| endpoint.key() == key) {
+        if let Some(slot) = self.store.slot_of(key) {
+            if outcome.kind.is_latency_evidence() && decision.forecast_p50.is_finite() {
+                let residual = outcome.ln_ms() - decision.forecast_p50;
+                self.corrections.observe(slot, view.tenant(), view.route(), residual, now);
+            }
             self.health.learn(slot, outcome, &self.options.health, now);
             // A client that went away says nothing of the endpoint.
             if outcome.kind != OutcomeKind::ClientAbort {
@@ -209,7 +196,7 @@ impl Balancer {
 
     /// Takes in a load report of an endpoint; unknown keys are ignored.
     pub fn report(&mut self, endpoint: u64, report: LoadReport, now: Tick) {
-        if let Some(slot) = self.endpoints.iter().position(|known| known.key() == endpoint) {
+        if let Some(slot) = self.store.slot_of(endpoint) {
             self.store.reported(slot, report, now);
             self.loads.reported(slot, &report, self.endpoints[slot].in_flight(), now);
         }
@@ -227,7 +214,7 @@ impl Balancer {
 
     /// Swaps the model; the online correction starts anew because it corrects *that* model's forecasts.
     pub fn set_model(&mut self, model: Option<Arc<Model>>) {
-        self.corrections = Corrections::default();
+        self.corrections = Corrections::new(self.endpoints.len());
         self.model = model.map(|model| LoadedModel {
             id: model.id().into(),
             cold_over_warm: affinity::cold_over_warm(&model),
@@ -243,6 +230,9 @@ impl Balancer {
 
     /// Replaces the endpoints; those that stay (same name) keep what was learned of them.
     pub fn set_endpoints(&mut self, endpoints: Vec<Arc<Endpoint>>, now: Tick) {
+        let old_slots: Vec<Option<usize>> =
+            endpoints.iter().map(|endpoint| self.store.slot_of(endpoint.key())).collect();
+        self.corrections.remap(&old_slots, self.endpoints.len());
         self.health.set_endpoints(&self.endpoints, &endpoints);
         self.loads.set_endpoints(&self.endpoints, &endpoints);
         self.setbacks.set_endpoints(&self.endpoints, &endpoints);
@@ -292,117 +282,6 @@ fn facts_of(endpoints: &[Arc<Endpoint>], options: &BalancerOptions) -> Vec<Endpo
             },
         })
         .collect()
-}
-
-/// What a policy sees of one decision.
-pub(crate) struct Scene<'a> {
-    pub(crate) endpoints: &'a [Arc<Endpoint>],
-    pub(crate) store: &'a FeatureStore,
-    pub(crate) view: &'a RequestView,
-    pub(crate) options: &'a BalancerOptions,
-    pub(crate) corrections: &'a Corrections,
-    pub(crate) exploration: &'a mut Exploration,
-    pub(crate) model: Option<&'a LoadedModel>,
-    pub(crate) rng: &'a mut Pcg64Mcg,
-    pub(crate) in_flight: &'a [u32],
-    pub(crate) loads: &'a Loads,
-    pub(crate) setbacks: &'a Setbacks,
-    pub(crate) pool_mean: f32,
-    pub(crate) now: Tick,
-}
-
-/// Cost of an endpoint that has load but no latency yet, milliseconds a request in flight: as in Finagle, one
-/// probe at a time goes to the unknown.
-const UNKNOWN_COST_MS: f64 = 1e9;
-
-impl Scene<'_> {
-    /// A uniform number below `count` (0 where `count` is 0).
-    pub(crate) fn below(&mut self, count: usize) -> usize {
-        if count == 0 { 0 } else { self.rng.random_range(0..count) }
-    }
-
-    pub(crate) fn in_flight(&self, slot: usize) -> u32 {
-        self.in_flight[slot]
-    }
-
-    pub(crate) fn weight(&self, slot: usize) -> f32 {
-        self.endpoints[slot].weight().max(f32::MIN_POSITIVE)
-    }
-
-    /// Peak-EWMA latency times (in-flight + 1), milliseconds.
-    pub(crate) fn peak_ewma_cost(&self, slot: usize) -> f64 {
-        let load = f64::from(self.in_flight[slot]);
-        let ewma = f64::from(self.store.peak_ewma_ms(slot, self.now));
-        if ewma.is_nan() { load * UNKNOWN_COST_MS } else { ewma * (load + 1.0) }
-    }
-
-    /// Writes the features of the request on an endpoint.
-    pub(crate) fn write_row(&self, slot: usize, row: &mut Row) {
-        let load = Load { in_flight: self.in_flight[slot], pool_mean: self.pool_mean };
-        self.store.row(self.view, slot, load, self.now, row);
-    }
-
-    pub(crate) fn row(&self, slot: usize) -> Row {
-        let mut row = [f32::NAN; FEATURE_COUNT];
-        self.write_row(slot, &mut row);
-        row
-    }
-
-    pub(crate) fn push(&self, decision: &mut Decision, slot: usize, propensity: f32, score: f32) {
-        decision.candidates.push(LoggedCandidate { endpoint: self.endpoints[slot].key(), propensity, score });
-    }
-
-    /// All eligible slots become candidates with equal propensity and no score.
-    pub(crate) fn uniform(&self, decision: &mut Decision) {
-        let share = 1.0 / decision.slots.len() as f32;
-        for i in 0..decision.slots.len() {
-            self.push(decision, decision.slots[i], share, f32::NAN);
-        }
-    }
-
-    /// One candidate is chosen for certain.
-    pub(crate) fn certain(&self, decision: &mut Decision, chosen: usize) {
-        self.push(decision, decision.slots[chosen], 1.0, f32::NAN);
-        decision.chosen = chosen;
-    }
-
-    /// Draws a candidate by its propensity.
-    pub(crate) fn draw(&mut self, candidates: &[LoggedCandidate]) -> usize {
-        let mut left: f32 = self.rng.random();
-        for (i, candidate) in candidates.iter().enumerate() {
-            left -= candidate.propensity;
-            if left < 0.0 {
-                return i;
-            }
-        }
-        // Rounding can leave a little over: the last candidate that can be chosen at all.
-        candidates.iter().rposition(|candidate| candidate.propensity > 0.0).unwrap_or(0)
-    }
-
-    /// Completes what is logged: the chosen endpoint's features and forecast, and all candidates' where sampled.
-    fn record(&self, decision: &mut Decision, sampled: bool) {
-        if decision.rows.is_empty() && sampled {
-            for i in 0..decision.slots.len() {
-                let row = self.row(decision.slots[i]);
-                decision.rows.push(row);
-            }
-        }
-        decision.has_all_rows = sampled && decision.rows.len() == decision.candidates.len();
-        decision.features = match decision.rows.get(decision.chosen) {
-            Some(row) => *row,
-            None => self.row(decision.slots[decision.chosen]),
-        };
-        if let Some(loaded) = self.model {
-            // Under other policies the forecast is still made for the chosen endpoint: it keeps the online
-            // correction warm and lets the log judge the model on traffic that it did not route.
-            if decision.forecast_p50.is_nan() {
-                let forecast = loaded.model.forecast(&decision.features, loaded.model.group_of(self.view.tenant()));
-                decision.forecast_p50 = loaded.median.of(&forecast);
-                decision.forecast_tail = loaded.objective.of(&forecast);
-            }
-            decision.model_id = Some(Arc::clone(&loaded.id));
-        }
-    }
 }
 
 #[cfg(test)]

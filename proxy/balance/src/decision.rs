@@ -72,6 +72,7 @@ pub struct Decision {
     pub(crate) slots: Vec<usize>,
     pub(crate) rows: Vec<Row>,
     pub(crate) has_all_rows: bool,
+    pub(crate) has_features: bool,
     pub(crate) features: Row,
     pub(crate) forecast_p50: f32,
     pub(crate) forecast_tail: f32,
@@ -93,6 +94,7 @@ impl Default for Decision {
             slots: Vec::new(),
             rows: Vec::new(),
             has_all_rows: false,
+            has_features: false,
             features: [f32::NAN; FEATURE_COUNT],
             forecast_p50: f32::NAN,
             forecast_tail: f32::NAN,
@@ -179,6 +181,7 @@ impl Decision {
         self.slots.clear();
         self.rows.clear();
         self.has_all_rows = false;
+        self.has_features = false;
         self.forecast_p50 = f32::NAN;
         self.forecast_tail = f32::NAN;
         self.model_id = None;

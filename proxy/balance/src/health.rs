@@ -104,7 +104,12 @@ impl Health {
         slots: &mut Vec<usize>,
     ) -> bool {
         slots.clear();
-        slots.extend((0..endpoints.len()).filter(|slot| endpoints[*slot].is_open() && !self.is_ejected(*slot, now)));
+        let mut limited = false;
+        slots.extend((0..endpoints.len()).filter(|slot| {
+            let endpoint = &endpoints[*slot];
+            limited |= endpoint.limit().is_some();
+            endpoint.is_open() && !self.is_ejected(*slot, now)
+        }));
         // The common case needs no second look at the pool.
         let few = (slots.len() as f32) < options.panic_ratio * endpoints.len() as f32;
         let drained = |slot: &usize| endpoints[*slot].is_closed(Closed::Draining);
@@ -119,7 +124,10 @@ impl Health {
             self.thin_out(endpoints, options, now, slots);
         }
         let open = |slot: &usize| !exclude.contains(&endpoints[*slot].key()) && !endpoints[*slot].is_full();
-        slots.retain(open);
+        // Mostly nothing was tried before and nothing has a limit.
+        if limited || !exclude.is_empty() {
+            slots.retain(open);
+        }
         if slots.is_empty() {
             // Only ejected endpoints are left untried: one of them is better than an error of our own.
             slots.extend((0..endpoints.len()).filter(|slot| open(slot) && !drained(slot)));

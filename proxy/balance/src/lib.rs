@@ -27,7 +27,10 @@ pub mod outlier;
 pub mod policy;
 mod propensity;
 pub mod rif_guard;
+mod scene;
+mod score;
 mod setback;
+mod ties;
 
 pub use balancer::{Balancer, BalancerOptions};
 pub use decision::{Decision, NoEndpoint, Reason};

@@ -28,11 +28,13 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Loads {
     seen: Vec<Option<Seen>>,
+    /// When any endpoint last reported: without fresh reports nothing need be looked at.
+    latest: Option<Tick>,
 }
 
 impl Loads {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self { seen: vec![None; endpoints] }
+        Self { seen: vec![None; endpoints], latest: None }
     }
 
     /// Follows a change of the pool: endpoints that stay keep their report.
@@ -48,6 +50,7 @@ impl Loads {
 
     /// Takes in a report; `own` is what this proxy has in flight there now.
     pub(crate) fn reported(&mut self, slot: usize, report: &LoadReport, own: u32, now: Tick) {
+        self.latest = Some(now);
         if let Some(seen) = self.seen.get_mut(slot) {
             *seen = report.in_flight.is_finite().then_some(Seen {
                 reported: report.in_flight,
@@ -67,6 +70,9 @@ impl Loads {
 
     /// How far the reports can be trusted now.
     pub(crate) fn view(&self, now: Tick) -> View<'_> {
+        if self.latest.is_none_or(|latest| now.since(latest) > MAX_AGE) {
+            return View { loads: self, now, unseen: 0.0, mean_foreign: 0.0, is_blind: true };
+        }
         let (mut own, mut all, mut sent, mut count) = (0.5, 1.0, 0.0, 0.0);
         for seen in self.fresh(now) {
             own += seen.own_then as f32;
@@ -76,7 +82,13 @@ impl Loads {
         }
         let unseen = if count > 0.0 { sent * (all / own - 1.0f32).max(0.0) / count } else { 0.0 };
         let foreign: f32 = self.fresh(now).map(Seen::foreign).sum();
-        View { loads: self, now, unseen, mean_foreign: if count > 0.0 { foreign / count } else { 0.0 } }
+        View {
+            loads: self,
+            now,
+            unseen,
+            mean_foreign: if count > 0.0 { foreign / count } else { 0.0 },
+            is_blind: false,
+        }
     }
 
     fn fresh(&self, now: Tick) -> impl Iterator<Item = &Seen> {
@@ -98,6 +110,8 @@ pub(crate) struct View<'a> {
     now: Tick,
     unseen: f32,
     mean_foreign: f32,
+    /// True where no report is fresh.
+    is_blind: bool,
 }
 
 /// Unseen requests an endpoint at which half of a report is still believed: about as many as are in service there.
@@ -116,9 +130,19 @@ impl View<'_> {
         self.unseen / (self.unseen + HALF_BELIEVED)
     }
 
+    /// Requests in service at each endpoint, in whole requests; `own` is by slot.
+    pub(crate) fn estimates(&self, own: &[u32], out: &mut Vec<u32>) {
+        out.clear();
+        if self.is_blind {
+            out.extend_from_slice(own);
+        } else {
+            out.extend(own.iter().enumerate().map(|(slot, own)| self.estimate(slot, *own).round() as u32));
+        }
+    }
+
     /// Requests in service at `slot`, of which `own` are this proxy's. The others' part of a report fades into the mean
     /// of all endpoints the more they have sent since: an old difference is one that all have reacted to.
-    pub(crate) fn estimate(&self, slot: usize, own: u32) -> f32 {
+    fn estimate(&self, slot: usize, own: u32) -> f32 {
         match self.loads.seen.get(slot).copied().flatten() {
             Some(seen) if self.now.since(seen.at) <= MAX_AGE => {
                 let foreign = seen.foreign() + self.staleness() * (self.mean_foreign - seen.foreign());
@@ -133,6 +157,9 @@ impl View<'_> {
     pub(crate) fn freshest(&self, count: usize, out: &mut Vec<usize>) {
         let at = |slot: usize| self.loads.seen.get(slot).copied().flatten().map(|seen| seen.at);
         out.clear();
+        if self.is_blind {
+            return;
+        }
         for slot in 0..self.loads.seen.len() {
             let Some(own) = at(slot).filter(|at| self.now.since(*at) <= MAX_AGE) else { continue };
             let place = out.iter().position(|known| at(*known) < Some(own)).unwrap_or(out.len());

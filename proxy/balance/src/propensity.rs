@@ -12,16 +12,17 @@ pub(crate) fn uniform_where(candidates: &mut [LoggedCandidate], is_best: impl Fn
     }
 }
 
-/// Mixes in uniform exploration over the candidates that `is_open` accepts: p ← (1 − ε)·p + ε/k.
-pub(crate) fn mix_uniform(candidates: &mut [LoggedCandidate], epsilon: f32, is_open: impl Fn(usize) -> bool) {
-    let open = (0..candidates.len()).filter(|i| is_open(*i)).count();
-    if open == 0 {
-        return;
+/// The place at `uniform`, of [0, 1), where each candidate takes as much as its propensity.
+pub(crate) fn at(candidates: &[LoggedCandidate], uniform: f32) -> usize {
+    let mut left = uniform;
+    for (i, candidate) in candidates.iter().enumerate() {
+        left -= candidate.propensity;
+        if left < 0.0 {
+            return i;
+        }
     }
-    for (i, candidate) in candidates.iter_mut().enumerate() {
-        let explored = if is_open(i) { epsilon / open as f32 } else { 0.0 };
-        candidate.propensity = (1.0 - epsilon) * candidate.propensity + explored;
-    }
+    // Rounding can leave a little over: the last candidate that can be chosen at all.
+    candidates.iter().rposition(|candidate| candidate.propensity > 0.0).unwrap_or(0)
 }
 
 /// The lower score of two different uniform draws, ties by a fair coin: among n candidates, one that beats w and
@@ -80,14 +81,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn propensities_sum_to_one(scores in prop::collection::vec(0u8..6, 1..40), epsilon in 0.0f32..1.0) {
+        fn propensities_sum_to_one(scores in prop::collection::vec(0u8..6, 1..40)) {
             let mut all = candidates(&scores);
             two_choices(&mut all);
             prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
             let least = f32::from(*scores.iter().min().unwrap_or(&0));
             uniform_where(&mut all, |candidate| candidate.score <= least);
-            prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
-            mix_uniform(&mut all, epsilon, |i| i % 2 == 0);
             prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
         }
     }

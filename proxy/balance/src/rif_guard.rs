@@ -8,17 +8,21 @@ const ALWAYS_COLD: u32 = 4;
 
 /// Marks the candidates that may be chosen: in-flight not above the `quantile` of the pool's, unless that
 /// leaves none, then the least loaded. `quantile` 1 turns the guard off.
-pub(crate) fn open(in_flight: &[u32], slots: &[usize], quantile: f32, sorted: &mut Vec<u32>, open: &mut Vec<bool>) {
+pub(crate) fn open(in_flight: &[u32], slots: &[usize], quantile: f32, scratch: &mut Vec<u32>, open: &mut Vec<bool>) {
     open.clear();
     if quantile >= 1.0 || in_flight.is_empty() {
         open.resize(slots.len(), true);
         return;
     }
-    sorted.clear();
-    sorted.extend_from_slice(in_flight);
-    sorted.sort_unstable();
-    let rank = ((sorted.len() - 1) as f32 * quantile.max(0.0)) as usize;
-    let threshold = sorted[rank].max(ALWAYS_COLD);
+    let most = in_flight.iter().copied().max().unwrap_or(0);
+    let threshold = if most <= ALWAYS_COLD {
+        ALWAYS_COLD
+    } else {
+        scratch.clear();
+        scratch.extend_from_slice(in_flight);
+        let rank = ((scratch.len() - 1) as f32 * quantile.max(0.0)) as usize;
+        (*scratch.select_nth_unstable(rank).1).max(ALWAYS_COLD)
+    };
     open.extend(slots.iter().map(|slot| in_flight[*slot] <= threshold));
     if !open.contains(&true) {
         let least = slots.iter().map(|slot| in_flight[*slot]).min().unwrap_or(0);

@@ -31,12 +31,14 @@ pub(crate) const CLOSED: f32 = 0.02;
 pub(crate) struct Setbacks {
     /// Failures in a row and when the last was.
     rows: Vec<(u32, Tick)>,
+    /// Endpoints whose last request failed: mostly none, and then nobody need be asked for.
+    failing: usize,
     pool: DecayedMean,
 }
 
 impl Setbacks {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self { rows: vec![(0, Tick::ZERO); endpoints], pool: DecayedMean::default() }
+        Self { rows: vec![(0, Tick::ZERO); endpoints], failing: 0, pool: DecayedMean::default() }
     }
 
     /// Follows a change of the pool: endpoints that stay keep their set-backs.
@@ -48,13 +50,21 @@ impl Setbacks {
                 slot.and_then(|slot| self.rows.get(slot).copied()).unwrap_or_default()
             })
             .collect();
+        self.failing = self.rows.iter().filter(|(failures, _)| *failures > 0).count();
+    }
+
+    /// False where no endpoint is doubted at all.
+    pub(crate) fn any(&self) -> bool {
+        self.failing > 0
     }
 
     /// Learns from the end of a request.
     pub(crate) fn observe(&mut self, slot: usize, failed: bool, now: Tick) {
         self.pool.observe(f32::from(u8::from(failed)), now, POOL_MEMORY);
         if let Some(row) = self.rows.get_mut(slot) {
+            let before = row.0 > 0;
             *row = if failed { (row.0.saturating_add(1), now) } else { (0, now) };
+            self.failing = self.failing + usize::from(failed) - usize::from(before);
         }
     }
 

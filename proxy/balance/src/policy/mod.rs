@@ -6,8 +6,8 @@ pub(crate) mod predictive;
 mod rotation;
 mod two_choices;
 
-use crate::balancer::Scene;
 use crate::decision::{Decision, Reason};
+use crate::scene::Scene;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -6,22 +6,17 @@
 //! propensities. Without a usable model the same rule runs with peak-EWMA as scorer: a model problem never
 //! becomes a request problem.
 
-use crate::balancer::{LoadedModel, Scene};
 use crate::candidates::{self, CandidateOptions};
 use crate::decision::{Decision, Reason};
+use crate::rif_guard;
+use crate::scene::{LoadedModel, Scene};
+use crate::score::{Pricing, Scores};
 use crate::setback::CLOSED;
-use crate::{propensity, rif_guard};
+use crate::ties::Ties;
 use serde::{Deserialize, Serialize};
-use tailcast_features::FEATURE_COUNT;
-use tailcast_features::approx::exp2;
-use tailcast_features::index;
-use tailcast_features::log::LoggedCandidate;
-use tailcast_model::Forecast;
-
-/// e to the power of a log-latency, by the features' own power of two: a third of the C library's cost.
-fn exp(ln: f32) -> f32 {
-    exp2(ln * std::f32::consts::LOG2_E)
-}
+use tailcast_features::Columns;
+use tailcast_features::lanes::LANES;
+use tailcast_model::DecisionForecasts;
 
 /// Settings of the predictive rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,9 +73,11 @@ pub(crate) struct Predictive {
     ranks: Vec<u32>,
     sorted: Vec<u32>,
     open: Vec<bool>,
-    ties: Vec<LoggedCandidate>,
-    forecasts: Vec<Forecast>,
-    busier_forecasts: Vec<Forecast>,
+    columns: Columns,
+    forecasts: DecisionForecasts,
+    corrections: Vec<[f32; LANES]>,
+    scores: Scores,
+    ties: Ties,
 }
 
 impl Predictive {
@@ -96,24 +93,23 @@ impl Predictive {
             &self.fresh,
             scene.rng,
         );
-        self.loads.clear();
-        let load = |(slot, own): (usize, &u32)| view.estimate(slot, *own).round() as u32;
-        self.loads.extend(scene.in_flight.iter().enumerate().map(load));
+        view.estimates(scene.in_flight, &mut self.loads);
         rif_guard::open(&self.loads, &decision.slots, options.rif_quantile, &mut self.sorted, &mut self.open);
         self.close_doubted(scene, decision);
         let scored = scene.model.is_some_and(|model| self.score(model, scene, decision));
         if !scored {
-            decision.candidates.clear();
-            for i in 0..decision.slots.len() {
-                let slot = decision.slots[i];
-                scene.push(decision, slot, 0.0, scene.peak_ewma_cost(slot) as f32);
-            }
+            self.scores.set(decision.slots.iter().map(|slot| scene.peak_ewma_cost(*slot) as f32));
         }
         self.pick(scene, decision);
-        if scored {
-            if let (Some(model), Some(forecast)) = (scene.model, self.forecasts.get(decision.chosen)) {
-                decision.forecast_p50 = model.median.of(forecast);
-                decision.forecast_tail = model.objective.of(forecast);
+        if let Some(model) = scene.model.filter(|_| scored) {
+            let forecast = self.forecasts.now(decision.chosen);
+            decision.forecast_p50 = model.median.of(&forecast);
+            decision.forecast_tail = model.objective.of(&forecast);
+            // Exactly what was scored is logged.
+            decision.features = self.columns.row(decision.chosen);
+            decision.has_features = true;
+            if scene.sampled {
+                decision.rows.extend((0..self.columns.len()).map(|candidate| self.columns.row(candidate)));
             }
         } else if decision.reason != Reason::Explore {
             decision.reason = Reason::Fallback;
@@ -122,7 +118,7 @@ impl Predictive {
 
     /// Closes candidates that have just failed, unless that leaves none.
     fn close_doubted(&mut self, scene: &Scene<'_>, decision: &Decision) {
-        if scene.options.predictive.error_penalty_ms <= 0.0 {
+        if scene.options.predictive.error_penalty_ms <= 0.0 || !scene.setbacks.any() {
             return;
         }
         let slots = &decision.slots;
@@ -135,102 +131,87 @@ impl Predictive {
     }
 
     /// Scores every candidate with the model. False where any score is not finite: then none is used.
-    fn score(&mut self, loaded: &LoadedModel, scene: &Scene<'_>, decision: &mut Decision) -> bool {
+    fn score(&mut self, loaded: &LoadedModel, scene: &Scene<'_>, decision: &Decision) -> bool {
         let model = &loaded.model;
         let options = &scene.options.predictive;
         let (tenant, route) = (scene.view.tenant(), scene.view.route());
         let group = model.group_of(tenant);
-        let count = decision.slots.len();
-        decision.rows.resize(count, [f32::NAN; FEATURE_COUNT]);
-        for (slot, row) in decision.slots.iter().zip(&mut decision.rows) {
-            scene.write_row(*slot, row);
-        }
-        self.forecasts.resize(count, Forecast::default());
-        self.busier_forecasts.resize(count, Forecast::default());
+        scene.columns(&decision.slots, &mut self.columns);
         // Only what the score reads.
         let depth = loaded.median.depth().max(loaded.objective.depth());
-        let (now, busier) = (&mut self.forecasts, &mut self.busier_forecasts);
-        model.forecast_decision_to(depth, &decision.rows, group, now, busier);
+        model.forecast_decision(depth, &self.columns, group, &mut self.forecasts);
+        let scores = &mut self.scores;
+        self.forecasts.level_now(loaded.objective, &mut scores.objective);
+        self.forecasts.level_now(loaded.median, &mut scores.median);
+        self.forecasts.level_busier(loaded.median, &mut scores.busier);
+        self.corrections.clear();
+        if options.use_correction {
+            scene.corrections.fill(tenant, route, &decision.slots, scene.now, &mut self.corrections);
+        }
+        scores.correct(self.corrections.as_flattened(), |candidate| {
+            match options.use_bandit && !model.has_no_bandit() {
+                true => model.bandit_correction(group, scene.keys[decision.slots[candidate]]),
+                false => 0.0,
+            }
+        });
+        model.error_probabilities(&self.columns, &mut scores.failing);
+        if scene.setbacks.any() {
+            for (failing, slot) in scores.failing.as_flattened_mut().iter_mut().zip(&decision.slots) {
+                *failing = failing.max(scene.setbacks.doubt(*slot, scene.now));
+            }
+        }
         // Where caches pay, a tenant's requests must keep together, on every proxy in the same place.
         let step = match loaded.cold_over_warm > options.candidates.warm_ratio {
             true => options.candidates.warm_step,
             false => 0.0,
         };
+        self.ranks.clear();
         if step > 0.0 {
-            candidates::home_ranks(&decision.slots, scene.endpoints, tenant, &mut self.hashes, &mut self.ranks);
+            candidates::home_ranks(&decision.slots, scene.keys, tenant, &mut self.hashes, &mut self.ranks);
         }
-        let corrections = options.use_correction.then(|| scene.corrections.at(tenant, route, scene.now));
-        for i in 0..count {
-            let slot = decision.slots[i];
-            let key = scene.endpoints[slot].key();
-            let online = corrections.map_or(0.0, |corrections| corrections.of(key));
-            let bandit = if options.use_bandit { model.bandit_correction(group, key) } else { 0.0 };
-            let correction = online + bandit;
-            let tail = loaded.objective.of(&self.forecasts[i]);
-            // Trees are flat beyond the most in flight that they have seen; a queue is not. From there on latency grows with
-            // the number in service, as it does where a server shares itself or serves in turn.
-            let in_flight = decision.rows[i][index::IN_FLIGHT];
-            let beyond = ((in_flight + 1.0) / (loaded.most_in_flight + 1.0)).max(1.0);
-            let own_ms = exp(tail + correction) * beyond;
-            // What this request would add to those in service: their number times the median's growth by one more.
-            let median = exp(loaded.median.of(&self.forecasts[i]) + correction);
-            let busier = exp(loaded.median.of(&self.busier_forecasts[i]) + correction);
-            let load = self.loads[slot];
-            let growth = if beyond > 1.0 { own_ms / (in_flight + 1.0) } else { (busier - median).max(0.0) };
-            let caused_ms = options.caused_slowdown_weight * load as f32 * growth;
-            let failing = model.error_probability(&decision.rows[i]).max(scene.setbacks.doubt(slot, scene.now));
-            let error_ms = failing * options.error_penalty_ms;
-            let rank = if step > 0.0 { self.ranks[i] as f32 } else { 0.0 };
-            let score = (own_ms + caused_ms) * (1.0 + step * rank) + error_ms;
-            if !score.is_finite() {
-                decision.rows.clear();
-                return false;
-            }
-            scene.push(decision, slot, 0.0, score);
-        }
-        true
+        scores.load(decision.slots.iter().map(|slot| self.loads[*slot]), &self.ranks);
+        scores.price(
+            &self.columns,
+            Pricing {
+                most_in_flight: loaded.most_in_flight,
+                caused_slowdown_weight: options.caused_slowdown_weight,
+                error_penalty_ms: options.error_penalty_ms,
+                step,
+            },
+        )
     }
 
     /// Chooses among the open candidates: near-ties of the best, or any of them while exploring. Where others act on the
     /// same reports, the better of two by chance among all that is good enough ("learned two choices"): the best of all
     /// would be everybody's.
     fn pick(&mut self, scene: &mut Scene<'_>, decision: &mut Decision) {
-        let open = &self.open;
-        let best = (0..decision.candidates.len())
-            .filter(|i| open[*i])
-            .map(|i| decision.candidates[i].score)
-            .fold(f32::INFINITY, f32::min);
         let options = &scene.options.predictive;
+        let (scores, open) = (self.scores.scores(), self.open.as_slice());
         let view = scene.loads.view(scene.now);
-        let limit = best * (1.0 + options.near_tie_ratio + options.herd_tie_ratio * view.staleness());
-        let herds = view.unseen() > 1.0;
-        self.ties.clear();
-        for (candidate, open) in decision.candidates.iter_mut().zip(open) {
-            candidate.propensity = 0.0;
-            if *open && candidate.score <= limit {
-                self.ties.push(*candidate);
-            }
-        }
-        match herds {
-            true => propensity::two_choices(&mut self.ties),
-            false => propensity::uniform_where(&mut self.ties, |_| true),
-        }
-        let mut ties = self.ties.iter();
-        for (candidate, open) in decision.candidates.iter_mut().zip(open) {
-            if *open && candidate.score <= limit {
-                candidate.propensity = ties.next().map_or(0.0, |tie| tie.propensity);
-            }
+        let ratio = 1.0 + options.near_tie_ratio + options.herd_tie_ratio * view.staleness();
+        self.ties.find(scores, open, ratio);
+        match view.unseen() > 1.0 {
+            true => self.ties.two_choices(),
+            false => self.ties.share_equally(),
         }
         let epsilon = scene.exploration.epsilon(scene.view.tenant_requests(), &scene.options.exploration, scene.now);
         let explore = epsilon > 0.0 && rand::RngExt::random_bool(scene.rng, f64::from(epsilon).clamp(0.0, 1.0));
+        let opened = open.iter().filter(|open| **open).count();
         decision.chosen = if explore {
-            let count = open.iter().filter(|open| **open).count();
-            let nth = scene.below(count);
+            let nth = scene.below(opened);
             open.iter().enumerate().filter(|(_, open)| **open).nth(nth).map_or(0, |(i, _)| i)
         } else {
-            scene.draw(&decision.candidates)
+            self.ties.draw(rand::RngExt::random(scene.rng))
         };
-        propensity::mix_uniform(&mut decision.candidates, epsilon, |i| open[i]);
+        let explored = if opened > 0 { epsilon / opened as f32 } else { 0.0 };
+        for ((slot, score), open) in decision.slots.iter().zip(scores).zip(open) {
+            scene.push(&mut decision.candidates, *slot, if *open { explored } else { 0.0 }, *score);
+        }
+        for (candidate, propensity) in self.ties.propensities() {
+            if let Some(candidate) = decision.candidates.get_mut(candidate) {
+                candidate.propensity += (1.0 - epsilon) * propensity;
+            }
+        }
         scene.exploration.spend(explore, scene.now);
         decision.epsilon = epsilon;
         decision.reason = if explore { Reason::Explore } else { Reason::Forecast };

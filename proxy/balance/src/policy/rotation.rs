@@ -5,8 +5,8 @@
 //! over that chance every eligible endpoint has propensity 1/n, which is what is logged: it is exact as a
 //! marginal, and off-policy evaluation flags such rows because given the history the turn is certain.
 
-use crate::balancer::Scene;
 use crate::decision::{Decision, Reason};
+use crate::scene::Scene;
 
 /// The slot that was served last.
 #[derive(Debug, Default)]

@@ -1,15 +1,15 @@
 //! The better of two different endpoints drawn at random. Source: Mitzenmacher, "The Power of Two Choices in
 //! Randomized Load Balancing", 2001; with peak-EWMA cost it is Finagle's and linkerd's balancer.
 
-use crate::balancer::Scene;
 use crate::decision::Decision;
 use crate::propensity;
+use crate::scene::Scene;
 
 pub(super) fn choose(scene: &mut Scene<'_>, decision: &mut Decision, cost: impl Fn(&Scene<'_>, usize) -> f64) {
     for i in 0..decision.slots.len() {
         let slot = decision.slots[i];
         let score = cost(scene, slot) as f32;
-        scene.push(decision, slot, 0.0, score);
+        scene.push(&mut decision.candidates, slot, 0.0, score);
     }
     propensity::two_choices(&mut decision.candidates);
     let count = decision.candidates.len();
