@@ -35,6 +35,7 @@ impl Table {
 pub(crate) type Questions = [Split; LEVELS];
 
 /// One level of four trees, for a register in which each tree has sixteen candidates.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernel searches"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FourQuestions {
     pub(crate) bins: [u8; 4],
@@ -105,6 +106,7 @@ impl Quantised {
     }
 
     /// Columns of bins that the questions need.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernel searches"))]
     pub(crate) fn width(&self) -> usize {
         self.width
     }
@@ -117,6 +119,7 @@ impl Quantised {
         &self.trees
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernel searches"))]
     pub(crate) fn fours(&self) -> &[[FourQuestions; LEVELS]] {
         &self.fours
     }

@@ -21,6 +21,9 @@ const PEAK_HALF_LIFE_SECS: f32 = 10.0;
 /// Start times kept of unfinished requests. Beyond this the oldest are still the oldest, which is all that is read.
 const MAX_TRACKED: usize = 4_096;
 
+/// Room for them from the beginning, so that the first request of an endpoint allocates nothing.
+const USUALLY_TRACKED: usize = 16;
+
 /// What is configured of an endpoint, as far as features need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EndpointFacts {
@@ -67,7 +70,7 @@ impl EndpointState {
             weight: 1.0,
             zone_local: f32::NAN,
             joined: now,
-            started: VecDeque::new(),
+            started: VecDeque::with_capacity(USUALLY_TRACKED),
             report: None,
             since_report: 0,
             latency: DecayedMean::default(),

@@ -2,8 +2,8 @@
 //! makes of that.
 //!
 //! Call order for one request: [`FeatureStore::view`] once, [`FeatureStore::columns`] for all candidates (or
-//! [`FeatureStore::row`] for one of them), [`FeatureStore::dispatched`] for the chosen endpoint, [`FeatureStore::completed`] when it ends. Nothing else
-//! changes the state, so replaying the same events gives bit-equal rows: that is what the parity test does, and
+//! [`FeatureStore::row`] for one of them), [`FeatureStore::dispatched`] for the chosen endpoint,
+//! [`FeatureStore::completed`] when it ends. Nothing else changes the state, so replaying the same events gives bit-equal rows: that is what the parity test does, and
 //! how a recorded trace becomes training rows.
 //!
 //! A store belongs to one core. In-flight counts that span cores are handed in as [`Load`].

@@ -25,6 +25,7 @@ pub(super) struct Feature {
 
 /// Some of the borders of a feature that differs between candidates, as a search tree: node `n` above nodes `2n` and
 /// `2n + 1`, the root at 1; infinity where there is none.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernel searches"))]
 #[derive(Debug, Clone, PartialEq)]
 #[repr(align(64))]
 pub(super) struct Search {
@@ -182,6 +183,7 @@ impl Asked {
         self.features.iter()
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only its kernel searches"))]
     pub(super) fn searches(&self) -> &[Search] {
         &self.searches
     }

@@ -194,7 +194,7 @@ proptest! {
 /// Trees know up to three requests in flight here and are flat beyond. A queue is not.
 #[test]
 fn an_endpoint_with_more_in_flight_than_the_model_has_seen_is_no_bargain() {
-    let mut borders = vec![Vec::new(); FEATURE_COUNT];
+    let mut borders = vec![Vec::new(); tailcast_features::FEATURE_COUNT];
     borders[index::IN_FLIGHT] = vec![0.5, 1.5, 2.5, 3.5];
     let split = |bin| Split { feature: index::IN_FLIGHT as u16, bin };
     // Up to one, up to three, (nothing), beyond.
