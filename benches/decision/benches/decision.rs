@@ -25,29 +25,34 @@ fn request(c: &mut Criterion) {
 /// A request cut in two: the decision (features, forecast, choice, what is logged of it) and the bookkeeping at its end. Each
 /// is timed alone, by reading the clock around it; what two readings cost is measured beside them and taken off.
 fn parts(c: &mut Criterion) {
-    let clock = clock_cost();
-    for policy in [PolicyKind::RoundRobin, PolicyKind::Predictive] {
-        for candidates in [8, 10, 100] {
-            for (name, is_decide) in [("decide", true), ("finish", false)] {
-                let mut group = c.benchmark_group(name);
-                let mut scene = Scene::new(candidates, policy).unwrap();
-                group.bench_function(BenchmarkId::new(policy.name(), candidates), |b| {
-                    b.iter_custom(|rounds| {
-                        let mut total = Duration::ZERO;
-                        for _ in 0..rounds {
-                            let start = Instant::now();
-                            black_box(scene.decide());
-                            let middle = Instant::now();
-                            scene.finish();
-                            let (from, until) = if is_decide { (start, middle) } else { (middle, Instant::now()) };
-                            total += until.duration_since(from).saturating_sub(clock);
-                        }
-                        total
-                    });
-                });
-                group.finish();
-            }
+    for candidates in [8, 10, 100] {
+        for policy in [PolicyKind::RoundRobin, PolicyKind::Predictive] {
+            part(c, policy.name(), candidates, || Scene::new(candidates, policy).unwrap());
         }
+        part(c, "predictive_three_quantiles", candidates, || Scene::of_tail(candidates).unwrap());
+    }
+}
+
+fn part(c: &mut Criterion, what: &str, candidates: usize, scene: impl Fn() -> Scene) {
+    let clock = clock_cost();
+    for (name, is_decide) in [("decide", true), ("finish", false)] {
+        let mut group = c.benchmark_group(name);
+        let mut scene = scene();
+        group.bench_function(BenchmarkId::new(what, candidates), |b| {
+            b.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    let start = Instant::now();
+                    black_box(scene.decide());
+                    let middle = Instant::now();
+                    scene.finish();
+                    let (from, until) = if is_decide { (start, middle) } else { (middle, Instant::now()) };
+                    total += until.duration_since(from).saturating_sub(clock);
+                }
+                total
+            });
+        });
+        group.finish();
     }
 }
 

@@ -52,10 +52,24 @@ impl Scene {
     /// # Errors
     /// Never, unless the limits of the model change.
     pub fn new(endpoints: usize, policy: PolicyKind) -> Result<Self, ArtefactError> {
+        Self::with(endpoints, BalancerOptions { policy, ..BalancerOptions::default() })
+    }
+
+    /// The same under `predictive` where the highest of the model's three quantiles is minimised, so that all three are
+    /// summed: by default the rule reads the median alone.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub fn of_tail(endpoints: usize) -> Result<Self, ArtefactError> {
+        let mut options = BalancerOptions { policy: PolicyKind::Predictive, ..BalancerOptions::default() };
+        options.predictive.objective_quantile = 0.99;
+        Self::with(endpoints, options)
+    }
+
+    fn with(endpoints: usize, mut options: BalancerOptions) -> Result<Self, ArtefactError> {
         let specs =
             (0..endpoints).map(|number| EndpointSpec { name: format!("endpoint-{number}"), weight: 1.0, zone: None });
         let pool = specs.map(|spec| Arc::new(Endpoint::new(&spec, 1))).collect();
-        let mut options = BalancerOptions { policy, ..BalancerOptions::default() };
         options.predictive.candidates.all_up_to = endpoints;
         // What is measured is the decision; logging the rows of all candidates is measured with the log.
         options.candidate_features_share = 0.0;

@@ -3,7 +3,7 @@
 //! Three things make it cheaper than as many rows, and change no bit of a forecast:
 //!
 //! - Candidates come feature by feature ([`Columns`]), so sixteen are binned at a time and nothing is transposed.
-//! - Only borders that some tree asks for are counted ([`asked`]): a trained forest asks a feature some twenty questions, not
+//! - Only borders that some tree asks for are counted (`asked.rs`): a trained forest asks a feature some twenty questions, not
 //!   two hundred.
 //! - Trees that do not ask for the requests in flight say the same of a candidate with one request more. They are summed
 //!   once, the others twice. Leaves are integers, so sums may be split.
