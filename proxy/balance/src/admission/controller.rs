@@ -126,7 +126,6 @@ pub struct Admission {
     limiter: Limiter,
     queue: FairQueue,
     heavy: SpaceSaving,
-    in_flight: u32,
     serial: u64,
     /// Pushed out of a full queue, not yet called.
     pushed_out: VecDeque<(u64, ShedReason)>,
@@ -143,7 +142,6 @@ impl Admission {
             limiter: Limiter::new(options.limiter),
             queue: FairQueue::new(flows, classes.smallest_weight()),
             heavy: SpaceSaving::new(HEAVY),
-            in_flight: 0,
             serial: 0,
             pushed_out: VecDeque::new(),
             held_ms: vec![f32::NAN; flows],
@@ -167,7 +165,7 @@ impl Admission {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        let is_free = self.queue.len() == 0 && self.in_flight < self.limiter.limit();
+        let is_free = self.queue.len() == 0 && self.limiter.in_flight() < self.limiter.limit();
         if !is_free {
             return self.enqueue(request, deadline, metered, named, class, now);
         }
@@ -180,14 +178,13 @@ impl Admission {
     /// A request has left, by whatever way. `is_measured` where its time tells how the pool is: it was answered, or timed
     /// out. Whoever waits may be next.
     pub fn release(&mut self, permit: Permit, is_measured: bool, now: Tick) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         if permit.metered {
             self.meters.give_back(permit.tenant);
         }
+        self.limiter.ended(permit.started, is_measured, now);
         if !is_measured {
             return;
         }
-        self.limiter.ended(permit.started, self.in_flight, now);
         let held = now.millis_since(permit.started);
         follow(&mut self.mean_held_ms, held);
         if let Some(own) = self.held_ms.get_mut(permit.flow as usize) {
@@ -200,7 +197,7 @@ impl Admission {
         if let Some((serial, reason)) = self.pushed_out.pop_front() {
             return Some(Called::Shed(serial, reason.into()));
         }
-        if self.queue.len() == 0 || self.in_flight >= self.limiter.limit() {
+        if self.queue.len() == 0 || self.limiter.in_flight() >= self.limiter.limit() {
             return None;
         }
         let (held, mean) = (&self.held_ms, self.mean_held_ms);
@@ -226,7 +223,7 @@ impl Admission {
     pub fn stats(&self) -> AdmissionStats {
         AdmissionStats {
             limit: self.limiter.limit(),
-            in_flight: self.in_flight,
+            in_flight: self.limiter.in_flight(),
             waiting: u32::try_from(self.queue.len()).unwrap_or(u32::MAX),
             baseline_ms: self.limiter.baseline_ms().unwrap_or(0.0),
         }
@@ -238,8 +235,7 @@ impl Admission {
     }
 
     fn admit(&mut self, flow: u32, tenant: u64, metered: bool, now: Tick) -> Permit {
-        self.in_flight += 1;
-        self.limiter.started(self.in_flight);
+        self.limiter.started(now);
         Permit { flow, tenant, started: now, metered }
     }
 
@@ -258,7 +254,7 @@ impl Admission {
     /// slow once would then never be asked again.
     fn is_late(&self, request: &Offered, deadline: Option<Tick>, wait: Duration, now: Tick) -> bool {
         let Some(deadline) = deadline else { return false };
-        self.in_flight > 0 && now.after(wait).after(self.forecast(request)) > deadline
+        self.limiter.in_flight() > 0 && now.after(wait).after(self.forecast(request)) > deadline
     }
 
     fn forecast(&self, request: &Offered) -> Duration {

@@ -4,29 +4,30 @@
 //! the endpoints. So the limiter compares the mean latency now with that of the pool at ease, its *baseline*:
 //!
 //! ```text
-//! gradient = tolerance · baseline / latency, within [1/2, 2];   limit ← limit · gradient^SMOOTHING
+//! gradient = tolerance · baseline / latency, within [1/2, 2];   limit ← limit · √gradient + √limit
 //! ```
 //!
-//! In a pool that is full, latency grows with the requests in flight, so this settles where latency = tolerance · baseline:
-//! at tolerance times the X·R of the pool at ease, whatever X and R are. The gradient is that of Netflix's
-//! `concurrency-limits` (`GradientLimit`, `Gradient2Limit`; Landau et al., *Performance Under Load*, 2018) and of Envoy's
-//! `adaptive_concurrency` filter. What differs, and why:
+//! In a pool that is full, latency grows with the requests in flight, so this settles where latency is somewhat above
+//! tolerance times baseline: at so many times the X·R of the pool at ease, whatever X and R are. The gradient and the headroom
+//! are those of Netflix's `concurrency-limits` (`GradientLimit`, `Gradient2Limit`; Landau et al., *Performance Under Load*,
+//! 2018) and of Envoy's `adaptive_concurrency` filter. The headroom is what makes limiters beside each other fair: all see
+//! the same latencies, so a factor keeps whatever ratio their limits have, while a root grows the small ones faster (Chiu &
+//! Jain, 1989). Without it one of four simulated proxies had five times the limit of another. What differs, and why:
 //!
-//! - *No additive headroom* (Netflix: a queue size, Envoy: √limit). It moves the point at which the limit settles by a
-//!   quarter where limits are small; the tolerance already is the headroom and the force that grows the limit.
 //! - *The baseline is learned from calm windows only*, in which less than half of the limit was used. Gradient2 takes a long
 //!   mean of all, which follows a long overload until the limit no longer binds.
 //! - *Under an overload without pause the baseline is measured anew* each ten seconds, as Envoy does, but with the limit
 //!   lowered to a half instead of to three requests: a probe of Envoy's costs its goodput for as long as it lasts, one of
-//!   these next to none, and a limit that is much too high comes down by a quarter with each.
-//!
+//!   these next to none. It can only lower the baseline, since other proxies keep the pool full meanwhile; those of one
+//!   process probe together, at whole multiples of ten seconds of their clock.
 //! - *A baseline that was left behind is noticed.* Where a lower limit does not lower the latency, requests do not wait for
 //!   one another; the pool became slower, and what was measured is the new baseline. Otherwise a pool that takes twice the
 //!   time since its last release would be throttled to the lowest limit until the next probe.
 //!
-//! The latency of one request says little, so windows of at least 100 ms and ten requests are compared, and of requests only
-//! those that started within the window: the others tell of the limit before. A change of what is asked (heavier routes)
-//! looks like congestion to this and every limiter of latency alone, until one of the last two measures tells them apart.
+//! Latency is measured by Little's law too: requests in flight, integrated over a window, over the requests that ended in it.
+//! A mean of the latencies that ended would tell of the limit of one latency ago, and one of those that began and ended in
+//! the window would leave out the slow ones. A change of what is asked (heavier routes) looks like congestion to this and
+//! every limiter of latency alone, until one of the last two measures tells them apart.
 
 use std::time::Duration;
 use tailcast_features::Tick;
@@ -36,26 +37,28 @@ use tailcast_features::Tick;
 const WINDOW: Duration = Duration::from_millis(100);
 /// Fewest requests of a window. As Netflix's `WindowedLimit`.
 const WINDOW_REQUESTS: u32 = 10;
-/// A window is as many mean latencies long: of a shorter one only the fast requests would end within it.
-const WINDOW_LATENCIES: f32 = 4.0;
+/// A window is as many mean latencies long: what a limit does is felt within one.
+const WINDOW_LATENCIES: f32 = 2.0;
 /// Longest window that latencies ask for: long polls must not stop the limiter.
 const LONGEST_WINDOW: Duration = Duration::from_secs(5);
-/// Exponent of the damping: the mean of ten exponential latencies is off by a third now and then.
-const SMOOTHING: f32 = 0.5;
+/// What the limit grows by in a window, over its root. As Envoy's.
+const HEADROOM: f32 = 1.0;
 /// Share of the limit below which a window is calm. As Netflix's: a limit that does not bind is not moved.
 const CALM: f32 = 0.5;
-/// Gain of the baseline per calm window, upwards: 5 s to follow a pool that became slower, longer than a spike's onset.
-const BASELINE_UP: f32 = 0.02;
-/// The same downwards: a faster pool is known to be faster at once.
-const BASELINE_DOWN: f32 = 0.2;
+/// Gain of the baseline per calm window, the same up and down: a mean of noisy windows must not lean to either side, or
+/// proxies beside each other believe in different baselines. 7 s to follow a change, longer than a spike's onset.
+const BASELINE_GAIN: f32 = 0.015;
+/// Gain downwards by a probe: one window, but of a pool that is asked for less.
+const PROBE_GAIN: f32 = 0.5;
 /// Overload without pause after which the baseline is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// The limit while probing, as a share.
 const PROBE_SHARE: f32 = 0.5;
 /// A limit that fell by this share is compared with what it was before: did the latency fall too?
-const FALL: f32 = 0.5;
-/// Where latency stayed above this share of what it was, it did not.
-const UNMOVED: f32 = 0.75;
+const FALL: f32 = 0.6;
+/// Where latency stayed above this share of what it was, it did not. In a pool that was full it would have come down to
+/// the same share.
+const UNMOVED: f32 = 0.85;
 
 /// Bounds and reach of the limiter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,17 +74,20 @@ pub struct LimiterOptions {
 }
 
 impl Default for LimiterOptions {
-    /// 1.5 as Netflix's `rttTolerance`. From 32 a limit that is needed is reached in half a second; 4 keep any pool
-    /// measured.
+    /// With the headroom, a full pool of forty requests settles at 1.7 times the latency of one at ease: a fifth of queueing
+    /// for each endpoint to be busy, whatever the policy. From 32 a limit that is needed is reached in half a second; 4
+    /// keep any pool measured.
     fn default() -> Self {
-        Self { initial: 32, min: 4, max: 100_000, tolerance: 1.5 }
+        Self { initial: 32, min: 4, max: 100_000, tolerance: 1.2 }
     }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     started: Tick,
-    sum_ms: f64,
+    /// Requests in flight times milliseconds.
+    area: f64,
+    /// Ended in it, as far as they are measured.
     requests: u32,
     most_in_flight: u32,
 }
@@ -104,6 +110,9 @@ pub struct Limiter {
     /// Mean latency of the last window, milliseconds.
     recent_ms: Option<f32>,
     window: Window,
+    in_flight: u32,
+    /// Until when the window's area is added up.
+    seen: Tick,
     /// Since when every window used more than half of the limit.
     busy_since: Option<Tick>,
     probe: Option<Probe>,
@@ -121,6 +130,8 @@ impl Limiter {
             baseline_ms: None,
             recent_ms: None,
             window: Window::default(),
+            in_flight: 0,
+            seen: Tick::ZERO,
             busy_since: None,
             probe: None,
             fell_from: None,
@@ -143,55 +154,72 @@ impl Limiter {
         self.baseline_ms
     }
 
-    /// A request was let in, and so many are in flight now.
-    #[inline]
-    pub fn started(&mut self, in_flight: u32) {
-        self.window.most_in_flight = self.window.most_in_flight.max(in_flight);
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
-    /// A request ended whose latency is what the pool's state made it: answered, or timed out. So many are left.
-    pub fn ended(&mut self, started: Tick, in_flight: u32, now: Tick) {
+    /// A request was let in.
+    #[inline]
+    pub fn started(&mut self, now: Tick) {
+        self.pass(now);
+        self.in_flight += 1;
+        self.window.most_in_flight = self.window.most_in_flight.max(self.in_flight);
+    }
+
+    /// A request ended that was let in then. `is_measured` where its latency is what the pool's state made it: it was
+    /// answered, or timed out. A fast error is no fast pool.
+    pub fn ended(&mut self, started: Tick, is_measured: bool, now: Tick) {
+        self.pass(now);
+        self.in_flight = self.in_flight.saturating_sub(1);
         if self.probe == Some(Probe::Draining) {
-            if in_flight <= self.limit() {
+            if self.in_flight <= self.limit() {
                 self.probe = Some(Probe::Measuring);
-                self.open(in_flight, now);
+                self.open(now);
             }
             return;
         }
-        if started < self.window.started {
+        if !is_measured {
+            let within = now.millis_since(started).min(now.millis_since(self.window.started));
+            self.window.area = (self.window.area - f64::from(within)).max(0.0);
             return;
         }
-        self.window.sum_ms += f64::from(now.millis_since(started));
         self.window.requests += 1;
         if self.window.requests < WINDOW_REQUESTS {
             return;
         }
         let latencies = Duration::from_secs_f32(self.recent_ms.unwrap_or(0.0) * 1e-3 * WINDOW_LATENCIES);
         if now.since(self.window.started) >= latencies.min(LONGEST_WINDOW).max(WINDOW) {
-            self.turn(in_flight, now);
+            self.turn(now);
         }
     }
 
-    fn open(&mut self, in_flight: u32, now: Tick) {
-        self.window = Window { started: now, most_in_flight: in_flight, ..Window::default() };
+    #[inline]
+    fn pass(&mut self, now: Tick) {
+        self.window.area += f64::from(self.in_flight) * f64::from(now.millis_since(self.seen));
+        self.seen = now;
+    }
+
+    fn open(&mut self, now: Tick) {
+        self.window = Window { started: now, most_in_flight: self.in_flight, ..Window::default() };
     }
 
     /// The end of a window.
-    fn turn(&mut self, in_flight: u32, now: Tick) {
+    fn turn(&mut self, now: Tick) {
         let ended = self.window;
-        self.open(in_flight, now);
-        let mean = (ended.sum_ms / f64::from(ended.requests.max(1))).max(1e-3) as f32;
+        self.open(now);
+        let mean = (ended.area / f64::from(ended.requests.max(1))).max(1e-3) as f32;
         self.recent_ms = Some(mean);
         if self.probe.take().is_some() {
-            self.baseline_ms = Some(mean);
+            self.baseline_ms =
+                Some(self.baseline_ms.map_or(mean, |baseline| baseline + PROBE_GAIN * (mean - baseline).min(0.0)));
             self.busy_since = Some(now);
             self.fell_from = None;
             return;
         }
         let baseline = *self.baseline_ms.get_or_insert(mean);
         if (ended.most_in_flight as f32) < self.limit * CALM {
-            let gain = if mean > baseline { BASELINE_UP } else { BASELINE_DOWN };
-            self.baseline_ms = Some(baseline + gain * (mean - baseline));
+            self.baseline_ms = Some(baseline + BASELINE_GAIN * (mean - baseline));
             self.busy_since = None;
             self.fell_from = None;
             return;
@@ -210,9 +238,12 @@ impl Limiter {
             }
         }
         let highest = self.options.max.max(self.options.min) as f32;
-        self.limit = (self.limit * gradient.powf(SMOOTHING)).clamp(self.options.min as f32, highest);
+        // The root damps: the mean of ten exponential latencies is off by a third now and then.
+        let next = self.limit * gradient.sqrt() + HEADROOM * self.limit.sqrt();
+        self.limit = next.clamp(self.options.min as f32, highest);
         let since = *self.busy_since.get_or_insert(now);
-        if now.since(since) >= PROBE_EVERY {
+        let period = PROBE_EVERY.as_nanos() as u64;
+        if now.nanos() / period > since.nanos() / period {
             self.probe = Some(Probe::Draining);
         }
     }
@@ -238,13 +269,13 @@ mod tests {
                 }
                 ends.pop();
                 done += 1;
-                limiter.ended(Tick::from_nanos(started), ends.len() as u32, now);
+                limiter.ended(Tick::from_nanos(started), true, now);
             }
             while ends.len() < limiter.limit() as usize {
                 let load = (ends.len() + 1) as f32;
                 let ms = work_ms * (load / cores).max(1.0);
                 ends.push(Reverse((now.nanos() + (ms * 1e6) as u64, now.nanos())));
-                limiter.started(load as u32);
+                limiter.started(now);
             }
             now = now.after(Duration::from_micros(100));
         }
@@ -254,23 +285,24 @@ mod tests {
     fn calm(limiter: &mut Limiter, ms: u64, from: Tick) -> Tick {
         let mut now = from;
         for _ in 0..2_000 {
-            limiter.started(1);
+            limiter.started(now);
             let started = now;
             now = now.after(Duration::from_millis(ms));
-            limiter.ended(started, 0, now);
+            limiter.ended(started, true, now);
         }
         now
     }
 
     #[test]
     fn a_full_pool_gets_tolerance_times_what_it_can_serve_at_ease() {
-        for cores in [8.0, 40.0, 300.0] {
+        // What it settles at, from limit = limit · √gradient + √limit.
+        for (cores, times) in [(8.0, 2.4), (40.0, 1.6), (300.0, 1.33)] {
             let mut limiter = Limiter::new(LimiterOptions::default());
             let now = calm(&mut limiter, 10, Tick::ZERO);
             full_pool(&mut limiter, cores, 10.0, now, 5.0);
-            let expected = 1.5 * cores;
+            let expected = times * cores;
             let limit = limiter.limit() as f32;
-            assert!((limit / expected - 1.0).abs() < 0.2, "{cores} cores: {limit}, expected {expected}");
+            assert!((limit / expected - 1.0).abs() < 0.15, "{cores} cores: {limit}, expected {expected}");
         }
     }
 
@@ -293,15 +325,15 @@ mod tests {
     }
 
     #[test]
-    fn probes_find_that_a_full_pool_became_faster_or_slower() {
+    fn a_full_pool_that_became_slower_or_faster_is_still_used() {
         let mut limiter = Limiter::new(LimiterOptions::default());
         let now = calm(&mut limiter, 10, Tick::ZERO);
         let (now, _) = full_pool(&mut limiter, 20.0, 10.0, now, 20.0);
-        // Twice the time each at the same concurrency: the limit must stay, with another baseline.
-        let (now, _) = full_pool(&mut limiter, 20.0, 20.0, now, 60.0);
-        assert!((24..=38).contains(&limiter.limit()), "slower: {}", limiter.limit());
-        full_pool(&mut limiter, 20.0, 5.0, now, 60.0);
-        assert!((24..=38).contains(&limiter.limit()), "faster: {}", limiter.limit());
+        // Twice the time each at any concurrency: the old baseline must not throttle it to the lowest limit of 4, a fifth.
+        let (now, done) = full_pool(&mut limiter, 20.0, 20.0, now, 60.0);
+        assert!(f64::from(done) > 0.7 * 60.0 * 20.0 / 0.020, "slower: {done} at {}", limiter.limit());
+        let (_, done) = full_pool(&mut limiter, 20.0, 5.0, now, 60.0);
+        assert!(f64::from(done) > 0.7 * 60.0 * 20.0 / 0.005, "faster: {done} at {}", limiter.limit());
     }
 
     #[test]
@@ -317,7 +349,7 @@ mod tests {
     #[test]
     fn a_limit_that_began_too_high_under_full_load_comes_down() {
         let mut limiter = Limiter::new(LimiterOptions { initial: 400, ..LimiterOptions::default() });
-        full_pool(&mut limiter, 20.0, 10.0, Tick::ZERO, 150.0);
+        full_pool(&mut limiter, 20.0, 10.0, Tick::ZERO, 300.0);
         assert!(limiter.limit() <= 60, "{}", limiter.limit());
     }
 }
