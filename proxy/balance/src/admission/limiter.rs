@@ -54,8 +54,8 @@ const PROBE_GAIN: f32 = 0.5;
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// The limit while probing, as a share.
 const PROBE_SHARE: f32 = 0.5;
-/// A limit that fell by this share is compared with what it was before: did the latency fall too?
-const FALL: f32 = 0.6;
+/// A limit that fell to this share is compared with what it was before: did the latency fall too?
+const FALL: f32 = 0.4;
 /// Where latency stayed above this share of what it was, it did not. In a pool that was full it would have come down to
 /// the same share.
 const UNMOVED: f32 = 0.85;
