@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tailcast_balance::NoEndpoint;
+use tailcast_balance::admission::Shed;
 use tailcast_features::OutcomeKind;
 
 /// Whose fault it was.
@@ -46,6 +47,12 @@ pub enum RequestError {
     /// Nobody in the pool may take it.
     #[error("no endpoint takes requests: all are taken out of service or have as many requests as are allowed")]
     NoneOpen,
+    /// Admission turned it away.
+    #[error("refused so that others can be served: {}", .0.reason.name())]
+    Shed(Shed),
+    /// Its tenant may not use the pool.
+    #[error("this tenant may not use what it asks for")]
+    PoolForbidden,
     /// The pool cannot take it.
     #[error("no endpoint: {0}")]
     NoEndpoint(#[from] NoEndpoint),
@@ -83,7 +90,13 @@ impl RequestError {
     pub fn side(&self) -> Side {
         match self {
             Self::BadRequest(_) | Self::ClientBody(_) | Self::TooLarge { .. } => Side::Client,
-            Self::Connect | Self::Upgrade | Self::NoEndpoint(_) | Self::NoneOpen | Self::EndpointFull => Side::Us,
+            Self::Connect
+            | Self::Upgrade
+            | Self::NoEndpoint(_)
+            | Self::NoneOpen
+            | Self::EndpointFull
+            | Self::Shed(_)
+            | Self::PoolForbidden => Side::Us,
             Self::Connection(_)
             | Self::ConnectTimeout
             | Self::Reset(_)
@@ -113,6 +126,9 @@ impl RequestError {
             Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoEndpoint(_) | Self::NoneOpen | Self::EndpointFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Shed(shed) if shed.reason.is_own_limit() => StatusCode::TOO_MANY_REQUESTS,
+            Self::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PoolForbidden => StatusCode::FORBIDDEN,
             Self::Connection(_) | Self::Reset(_) | Self::BadResponse(_) | Self::Switched | Self::BrokenBody(_) => {
                 StatusCode::BAD_GATEWAY
             }
@@ -137,6 +153,16 @@ impl RequestError {
             Self::ClientBody(_) => "client_body",
             Self::TooLarge { .. } => "too_large",
             Self::EndpointFull => "endpoint_full",
+            Self::Shed(shed) => shed.reason.name(),
+            Self::PoolForbidden => "pool_forbidden",
+        }
+    }
+
+    /// When the client may come again, as seconds of `Retry-After`; rounded up, since earlier would be in vain.
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Shed(shed) => Some(shed.retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            _ => None,
         }
     }
 
@@ -146,9 +172,12 @@ impl RequestError {
         match self {
             Self::FirstByteTimeout | Self::TotalTimeout => OutcomeKind::Timeout,
             // Full is our own bound: it says nothing about the endpoint, and neither does a client's mistake.
-            Self::ClientBody(_) | Self::TooLarge { .. } | Self::EndpointFull | Self::Upgrade => {
-                OutcomeKind::ClientAbort
-            }
+            Self::ClientBody(_)
+            | Self::TooLarge { .. }
+            | Self::EndpointFull
+            | Self::Upgrade
+            | Self::Shed(_)
+            | Self::PoolForbidden => OutcomeKind::ClientAbort,
             _ => OutcomeKind::ConnectionError,
         }
     }

@@ -4,6 +4,7 @@
 //! because the client went away. Ending it teaches the balancer, releases the endpoint, writes the log row and
 //! counts. Whatever path a request takes, the guard ends it; there is no place where that can be forgotten.
 
+use crate::admission::Place;
 use crate::core::Core;
 use crate::error::RequestError;
 use crate::judge::Sample;
@@ -45,6 +46,8 @@ pub(crate) struct Flight {
     status: u16,
     first_byte: Option<Tick>,
     response_bytes: u64,
+    /// Its place among those that were let in, where not all are.
+    place: Option<Place>,
     /// Set where the connection was upgraded: bytes from the client.
     tunnelled: Option<u64>,
 }
@@ -54,9 +57,14 @@ const MAX_ATTEMPTS: usize = 5;
 
 impl Flight {
     /// Decides; from here on the request is in flight.
-    pub(crate) fn start(core: Rc<Core>, arrival: Arrival) -> Result<Box<Self>, NoEndpoint> {
+    pub(crate) fn start(
+        core: Rc<Core>,
+        arrival: Arrival,
+        place: Option<Place>,
+        now: Tick,
+    ) -> Result<Box<Self>, NoEndpoint> {
         let mut decision = core.spare_decision();
-        let endpoint = match core.decide(&arrival.pool, &arrival.facts, &[], arrival.at, &mut decision) {
+        let endpoint = match core.decide(&arrival.pool, &arrival.facts, &[], now, &mut decision) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 core.keep_decision(decision);
@@ -75,6 +83,7 @@ impl Flight {
             status: 0,
             first_byte: None,
             response_bytes: 0,
+            place,
             tunnelled: None,
         }))
     }
@@ -153,6 +162,8 @@ impl Flight {
     /// The connection was upgraded: from here on time and bytes are the peers' affair.
     pub(crate) fn upgraded(&mut self) {
         self.tunnelled = Some(0);
+        // However long it lives, it is not work that others wait for.
+        self.place = None;
     }
 
     /// Bytes that went through the upgraded connection.
@@ -193,6 +204,9 @@ impl Flight {
         self.record(&decision, &outcome, request_bytes);
         self.sample(&decision, &outcome, now);
         self.core.keep_decision(decision);
+        if let Some(place) = self.place.take() {
+            place.release(matches!(kind, OutcomeKind::Success | OutcomeKind::Timeout), now);
+        }
         let metrics = self.arrival.pool.metrics();
         metrics.ended(kind, until.since(self.arrival.at));
         metrics.request_bytes.add(request_bytes);

@@ -1,4 +1,4 @@
-//! One request through the proxy: inspect, find its route, name its tenant, decide, send, answer.
+//! One request through the proxy: inspect, find its route, name its tenant, let it in, decide, send, answer.
 //!
 //! A further try happens in one place: on another endpoint, within the budget, under the route's conditions, and only
 //! where it is safe: nothing was sent, or the method is safe and there is no body. A kept connection that the
@@ -9,6 +9,7 @@ use crate::alarm::Alarm;
 use crate::body::{Content, Forwarded, ProxyBody, Watched};
 use crate::client::{Client, Serving};
 use crate::config::{RetryOn, RoutePolicy};
+use crate::core::Core;
 use crate::deadline::Deadline;
 use crate::error::RequestError;
 use crate::flight::{Arrival, Flight};
@@ -19,7 +20,7 @@ use crate::routing;
 use crate::tunnel::{self, Upgrade};
 use crate::upstream::{BodyWatch, Replica, RequestBody, Sender, name_authority};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
@@ -28,6 +29,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use tailcast_balance::NoEndpoint;
+use tailcast_balance::admission::Offered;
 use tailcast_features::{OutcomeKind, RequestFacts, Tick};
 use tokio::time::Instant;
 
@@ -37,7 +39,11 @@ pub(crate) async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Res
     let core = &client.core;
     let at = core.now();
     let version = request.version();
-    let Admitted { mut flight, mut request, policy, upgrade } = match admit(&client, request, at) {
+    let started = match prepare(&client, request, at) {
+        Ok(ready) => admit(core, ready, at).await,
+        Err(error) => Err(error),
+    };
+    let Admitted { mut flight, mut request, policy, upgrade } = match started {
         Ok(admitted) => admitted,
         Err(error) => {
             core.metrics().failed(error.reason());
@@ -90,8 +96,46 @@ struct Admitted {
     upgrade: Option<Upgrade>,
 }
 
-/// Checks a request, finds route, pool and tenant, decides, and makes it the request to the endpoint.
-fn admit(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Admitted, RequestError> {
+/// A request that could be sent.
+struct Ready {
+    arrival: Arrival,
+    request: Request<RequestBody>,
+    policy: RoutePolicy,
+    upgrade: Option<Upgrade>,
+}
+
+/// Lets a request into its pool, perhaps after a wait, and decides.
+async fn admit(core: &Rc<Core>, ready: Ready, at: Tick) -> Result<Admitted, RequestError> {
+    let Ready { arrival, request, policy, upgrade } = ready;
+    let (mut place, mut now) = (None, at);
+    if let Some(door) = arrival.pool.door() {
+        let deadline = Some(at.after(policy.timeouts.total));
+        let offered = Offered { tenant: arrival.facts.tenant, deadline, forecast: None };
+        match door.enter(core, &offered, at).await {
+            Ok(let_in) => place = Some(let_in),
+            Err(error) => {
+                if let RequestError::Shed(shed) = &error {
+                    let classes = arrival.pool.config().tenant_classes();
+                    arrival.pool.metrics().shed(classes.name_of(offered.tenant), shed.reason);
+                }
+                return Err(error);
+            }
+        }
+        now = core.now();
+    }
+    let pool = &arrival.pool;
+    pool.deposit_retry();
+    probe::earned(core, pool);
+    let flight = Flight::start(Rc::clone(core), arrival, place, now).map_err(|none| match none {
+        // Nothing was tried yet, so nothing was excluded for that.
+        NoEndpoint::AllExcluded => RequestError::NoneOpen,
+        NoEndpoint::EmptyPool => none.into(),
+    })?;
+    Ok(Admitted { flight, request, policy, upgrade })
+}
+
+/// Checks a request, finds route, pool and tenant, and makes it the request to the endpoint.
+fn prepare(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Ready, RequestError> {
     let core = &client.core;
     let site = core.site();
     let config = site.config();
@@ -110,6 +154,9 @@ fn admit(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Ad
     let tenant = config.tenant().tenant(&parts.headers, found.host, path);
     let route = core.route(config.tenant().path_within(path));
     let facts = RequestFacts::new(tenant.as_str(), &route, parts.method.as_str(), size, core.unix_us(at));
+    if !config.tenant_classes().may_use(facts.tenant, pool.index()) {
+        return Err(RequestError::PoolForbidden);
+    }
     let request_id = core.next_request_id();
     let (body, watch) = RequestBody::new(incoming, policy.body_bytes);
     // A body before the upgrade is nobody's custom; such a request is served without it, as RFC 9110 §7.8 allows.
@@ -123,16 +170,9 @@ fn admit(client: &Client, mut request: Request<Incoming>, at: Tick) -> Result<Ad
     }
     parts.uri = origin_form(&parts.uri)?;
     parts.version = Version::HTTP_11;
-    pool.deposit_retry();
-    probe::earned(core, pool);
     let method = parts.method.clone();
     let arrival = Arrival { pool: Rc::clone(pool), tenant, route, method, facts, request_id, at, body: watch };
-    let flight = Flight::start(Rc::clone(core), arrival).map_err(|none| match none {
-        // Nothing was tried yet, so nothing was excluded for that.
-        NoEndpoint::AllExcluded => RequestError::NoneOpen,
-        NoEndpoint::EmptyPool => none.into(),
-    })?;
-    Ok(Admitted { flight, request: Request::from_parts(parts, body), policy, upgrade })
+    Ok(Ready { arrival, request: Request::from_parts(parts, body), policy, upgrade })
 }
 
 /// Path and query alone: what an origin server expects, whatever form the client used.
@@ -307,6 +347,9 @@ fn refuse(error: &RequestError, version: Version, serving: Serving) -> Response<
     *response.status_mut() = error.status();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(secs) = error.retry_after_secs() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
+    }
     if error.side() == crate::error::Side::Client && version != Version::HTTP_2 {
         // What follows on the connection cannot be told from the rest of a bad request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -10,6 +10,7 @@
 //! | `worker`, `listener`, `inherited` | a thread and its connections; its sockets, or those of a service manager |
 //! | `stream`, `stall`, `tls`, `proxy_header`, `address_limit` | what comes before HTTP |
 //! | `forward` | one request: inspect, decide, send, retry, answer |
+//! | `admission` | who may go on, who waits, who is turned away |
 //! | `headers`, `trust`, `tenant`, `routing`, `load_report` | what is read from and written into heads |
 //! | `flight`, `body`, `deadline`, `tunnel` | the guard that gives a request its one outcome; bodies; time limits; upgrades |
 //! | `upstream`, `budget` | kept connections to endpoints; how many retries are allowed |
@@ -23,6 +24,7 @@
 
 mod address_limit;
 mod admin;
+mod admission;
 mod alarm;
 mod body;
 mod budget;

@@ -3,6 +3,7 @@
 //! A request holds on to the site that it began with, so a reload never changes the rules under it. The next site
 //! shares with the one before what was learned (balancers) and what is open (connections) of all that stays.
 
+use crate::admission::Door;
 use crate::budget::RetryBudget;
 use crate::config::{Config, Connections, Probes, RoutePolicy};
 use crate::metrics::PoolMetrics;
@@ -14,6 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use tailcast_balance::admission::Admission;
 use tailcast_balance::{Balancer, BalancerOptions};
 use tailcast_features::Tick;
 
@@ -25,6 +27,7 @@ pub(crate) struct Pool {
     pub(crate) balancer: Rc<RefCell<Balancer>>,
     upstreams: HashMap<u64, Rc<Upstream>>,
     budget: Rc<Cell<RetryBudget>>,
+    door: Option<Rc<Door>>,
     pace: Pace,
     metrics: Arc<PoolMetrics>,
 }
@@ -117,12 +120,27 @@ impl Pool {
             let stays = |old: &Rc<Upstream>| upstreams.values().any(|new| Rc::ptr_eq(new, old));
             before.upstreams.values().filter(|old| !stays(old)).for_each(|old| old.retire());
         }
+        let metrics = own.metrics.get(core).cloned().unwrap_or_default();
+        let classes = topology.config.tenant_classes().classes();
+        // Other settings make another door. Who went through the one before gives his place back there.
+        let known = before.filter(|before| {
+            before.own().config.admission() == own.config.admission()
+                && before.config().tenant_classes().classes() == classes
+        });
+        let door = match known {
+            Some(before) => before.door.clone(),
+            None => own.config.admission().map(|options| {
+                let admission = Admission::new(options, classes.clone(), Arc::clone(&own.meters));
+                Rc::new(Door::new(admission, Arc::clone(&metrics)))
+            }),
+        };
         Self {
             balancer,
             upstreams,
+            door,
             budget: before.map_or_else(Rc::default, |before| Rc::clone(&before.budget)),
             pace: Pace::default(),
-            metrics: own.metrics.get(core).cloned().unwrap_or_default(),
+            metrics,
             topology,
             index,
         }
@@ -145,6 +163,16 @@ impl Pool {
         let own = &self.own().config;
         let body_bytes = self.config().limits().body_bytes;
         RoutePolicy { timeouts: own.timeouts(), retries: own.retries(), body_bytes }
+    }
+
+    /// What requests go through first, where not all are let in.
+    pub(crate) fn door(&self) -> Option<&Rc<Door>> {
+        self.door.as_ref()
+    }
+
+    /// Its place among the pools.
+    pub(crate) fn index(&self) -> usize {
+        self.index
     }
 
     pub(crate) fn metrics(&self) -> &PoolMetrics {

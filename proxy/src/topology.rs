@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
+use tailcast_balance::admission::TenantMeters;
 use tailcast_balance::{Endpoint, EndpointSpec};
 use tailcast_features::Tick;
 
@@ -44,6 +45,8 @@ pub(crate) struct PoolTopology {
     /// In the order of the configuration.
     pub(crate) targets: Vec<Target>,
     tls: Option<ClientTls>,
+    /// What tenants use of their own limits, by all workers.
+    pub(crate) meters: Arc<TenantMeters>,
     /// Counters, one set a worker.
     pub(crate) metrics: Vec<Arc<PoolMetrics>>,
 }
@@ -164,7 +167,8 @@ impl PoolTopology {
             }
         }
         let metrics = build.metrics.of_pool(config.name());
-        Ok(Self { config: config.clone(), targets, tls, metrics })
+        let meters = before.map_or_else(Arc::default, |before| Arc::clone(&before.meters));
+        Ok(Self { config: config.clone(), targets, tls, meters, metrics })
     }
 
     /// The endpoint of a name.

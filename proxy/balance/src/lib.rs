@@ -5,6 +5,7 @@
 //!
 //! | module | is |
 //! | --- | --- |
+//! | [`admission`] | before it: how much is let in, whose, and in which order |
 //! | [`balancer`] | the entry: `decide`, `finish`, `report` |
 //! | [`endpoint`] | an address in a pool, its in-flight counters |
 //! | [`health`], [`outlier`] | who may take a request: passive ejection, panic mode, slow start |
@@ -13,6 +14,7 @@
 //! | [`control`] | the share of requests that the forecast does not route |
 //! | [`decision`] | what was decided, among whom, with which probability, and why |
 
+pub mod admission;
 mod affinity;
 pub mod balancer;
 pub mod candidates;

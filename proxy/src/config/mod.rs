@@ -3,7 +3,7 @@
 //! | file | is |
 //! | --- | --- |
 //! | `raw` | the keys as written, and all defaults |
-//! | `front`, `route`, `health`, `transport` | validated types of the clients' side, of routes, of checks, of what is below HTTP |
+//! | `admission`, `front`, `route`, `health`, `transport` | validated types of tenants' classes, of the clients' side, of routes, of checks, of what is below HTTP |
 //! | `model` | which models are followed and how they are judged |
 //! | `validate` | raw ▸ validated, collecting every problem with its place |
 //! | `problem` | what is wrong, where, and what would be right |
@@ -12,6 +12,7 @@
 //! Rejected: one struct with public fields that is checked where it is used. A zero timeout is then found at the
 //! first request, and by a message that knows neither line nor key.
 
+mod admission;
 mod front;
 mod health;
 mod model;
@@ -22,6 +23,7 @@ mod summary;
 mod transport;
 mod validate;
 
+pub use admission::TenantClasses;
 pub use front::{ClientLimits, Forwarding};
 pub use health::{CheckKind, HealthCheck, Probes};
 pub use model::{JudgeConfig, ModelConfig, ModelSource};
@@ -33,6 +35,7 @@ use crate::tenant::TenantRule;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tailcast_balance::admission::AdmissionOptions;
 use tailcast_balance::{BalancerOptions, EndpointSpec, PolicyKind};
 
 /// A configuration that can be run.
@@ -50,6 +53,7 @@ pub struct Config {
     listeners: Vec<SocketAddr>,
     listener_options: Vec<ListenerOptions>,
     tenant: TenantRule,
+    tenant_classes: TenantClasses,
     pools: Vec<PoolConfig>,
     routes: Vec<RouteRule>,
     model: Option<ModelConfig>,
@@ -72,6 +76,7 @@ pub struct PoolConfig {
     timeouts: Timeouts,
     connections: Connections,
     retries: Retries,
+    admission: Option<AdmissionOptions>,
 }
 
 /// An endpoint and where it listens.
@@ -268,6 +273,11 @@ impl Config {
         &self.tenant
     }
 
+    /// What tenants may have.
+    pub fn tenant_classes(&self) -> &TenantClasses {
+        &self.tenant_classes
+    }
+
     /// The pools; the first is the default.
     pub fn pools(&self) -> &[PoolConfig] {
         &self.pools
@@ -348,6 +358,11 @@ impl PoolConfig {
     /// When a request is tried again.
     pub fn retries(&self) -> Retries {
         self.retries
+    }
+
+    /// How much is let in; `None` where everything is.
+    pub fn admission(&self) -> Option<AdmissionOptions> {
+        self.admission
     }
 
     /// Bounds of the keep-alive pool.

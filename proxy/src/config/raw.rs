@@ -24,6 +24,7 @@ pub(super) struct RawConfig {
     pub(super) name_endpoint: bool,
     pub(super) listener: Vec<RawListener>,
     pub(super) tenant: RawTenant,
+    pub(super) tenant_class: Vec<RawTenantClass>,
     pub(super) pool: Vec<RawPool>,
     pub(super) route: Vec<RawRoute>,
     pub(super) model: Option<RawModel>,
@@ -135,6 +136,40 @@ pub(super) struct RawPool {
     pub(super) connections: RawConnections,
     #[serde(default)]
     pub(super) retries: RawRetries,
+    pub(super) admission: Option<RawAdmission>,
+}
+
+/// How much is let in, by each worker.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAdmission {
+    pub(super) initial_limit: Option<Spanned<i64>>,
+    pub(super) min_limit: Option<Spanned<i64>>,
+    pub(super) max_limit: Option<Spanned<i64>>,
+    /// Latency of the full pool over that of the pool at ease.
+    pub(super) tolerance: Option<Spanned<f64>>,
+    /// Longest wait in a queue that stands, and in one that empties now and then.
+    pub(super) queue_target_ms: Option<Spanned<i64>>,
+    pub(super) queue_interval_ms: Option<Spanned<i64>>,
+    /// Of one tenant.
+    pub(super) queue_requests: Option<Spanned<i64>>,
+}
+
+/// What each of some tenants may have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenantClass {
+    pub(super) name: Spanned<String>,
+    /// Names, or `*` for all that no class names.
+    pub(super) tenants: Vec<Spanned<String>>,
+    pub(super) weight: Option<Spanned<f64>>,
+    pub(super) priority: Option<Spanned<i64>>,
+    pub(super) requests_per_sec: Option<Spanned<f64>>,
+    pub(super) burst: Option<Spanned<f64>>,
+    pub(super) max_in_flight: Option<Spanned<i64>>,
+    pub(super) deadline_ms: Option<Spanned<i64>>,
+    /// The only pools that they may use.
+    pub(super) pools: Option<Vec<Spanned<String>>>,
 }
 
 /// `"host:port"` or `{ address = "host:port", name = "...", weight = 1.0, zone = "..." }`.

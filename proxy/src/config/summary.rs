@@ -2,8 +2,7 @@
 //!
 //! Every value is shown after defaults, so that it answers "what will run", not "what did I write".
 
-use super::{CheckKind, Config};
-use super::{JudgeConfig, ModelSource};
+use super::{CheckKind, Config, JudgeConfig, ModelSource, TenantClasses};
 use std::fmt;
 
 impl fmt::Display for Config {
@@ -43,6 +42,14 @@ impl fmt::Display for Config {
                 timeouts.connect, timeouts.first_byte, timeouts.total
             )?;
             writeln!(f, "             retries: {} attempts, on {}", pool.retries.attempts, pool.retries.on)?;
+            if let Some(admission) = &pool.admission {
+                let (limiter, patience) = (admission.limiter, admission.patience);
+                writeln!(
+                    f,
+                    "             admission: {} to {} in flight a worker, waits {:?} or {:?}, {} of a tenant",
+                    limiter.min, limiter.max, patience.target, patience.interval, admission.queue_requests
+                )?;
+            }
             if let Some(check) = &pool.health_check {
                 let kind = match &check.kind {
                     CheckKind::Tcp => "a connection".to_owned(),
@@ -68,6 +75,14 @@ impl fmt::Display for Config {
                 }
                 writeln!(f)?;
             }
+        }
+        for ((index, name), tenants) in self.tenant_classes.names.iter().enumerate().zip(&self.tenant_classes.tenants) {
+            if self.tenant_classes.names.len() == 1 && name == TenantClasses::DEFAULT {
+                continue;
+            }
+            let class = self.tenant_classes.classes.class(index);
+            let whom = if index == 0 { "all others".to_owned() } else { tenants.join(", ") };
+            writeln!(f, "class      {name}: {whom}; weight {}, priority {}", class.weight, class.priority)?;
         }
         for route in &self.routes {
             let pool = self.pools.get(route.pool).map_or("", |pool| pool.name.as_str());

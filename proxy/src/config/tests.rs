@@ -231,3 +231,48 @@ fn tls_protocols_and_connection_limits_refuse_what_makes_no_sense() {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
 }
+
+#[test]
+fn tenant_classes_name_their_tenants_and_the_rest_has_the_star() {
+    let text = format!(
+        "{MINIMAL}[pool.admission]\nmax_limit = 500\n[[tenant_class]]\nname = 'gold'\ntenants = ['acme corp']\nweight = 4.0\n\
+         pools = ['main']\n[[tenant_class]]\nname = 'rest'\ntenants = ['*']\npriority = 2\nrequests_per_sec = 50.0\n"
+    );
+    let config = Config::parse(&text).unwrap();
+    let (classes, gold) = (config.tenant_classes(), tailcast_features::hash::hash_name("acme_corp"));
+    assert_eq!((classes.name_of(gold), classes.name_of(7)), ("gold", "rest"));
+    assert_eq!(config.pools()[0].admission().unwrap().limiter.max, 500);
+    let rest = classes.classes().class(0);
+    assert_eq!((rest.priority, rest.rate.map(|rate| rate.burst)), (2, Some(50.0)));
+    assert!(classes.may_use(gold, 0) && !classes.may_use(gold, 1) && classes.may_use(7, 1));
+    let summary = config.summary();
+    assert!(
+        summary.contains("class      gold: acme_corp; weight 4") && summary.contains("rest: all others"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn wrong_admission_and_classes_are_named_with_line_and_range() {
+    let text = format!(
+        "{MINIMAL}[pool.admission]\ntolerance = 1.0\nmin_limit = 9\nmax_limit = 8\n[[tenant_class]]\nname = 'a'\n\
+         tenants = ['*']\nweight = 0.0\nburst = 3.0\npools = ['none']\n[[tenant_class]]\nname = 'a'\ntenants = []\npriority = 4\n"
+    );
+    let text = refused(&text);
+    for expected in [
+        "<text>:7:13: pool[0].admission.tolerance: 1 is not within 1.01 to 10",
+        "<text>:8:13: pool[0].admission.min_limit: 9 is above max_limit, 8",
+        "<text>:13:10: tenant_class[0].weight: 0 is not within 0.01 to 100",
+        "<text>:14:9: tenant_class[0].burst: has no effect without requests_per_sec",
+        "<text>:15:10: tenant_class[0].pools: no pool \"none\", expected any of main",
+        "tenant_class[1].name: \"a\" is empty or the name of another class",
+        "tenant_class[1].tenants: expected names of tenants",
+        "tenant_class[1].priority: 4 is not within 0 to 3",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    let idle = refused(&format!("{MINIMAL}[[tenant_class]]\nname = 'a'\ntenants = ['x']\nweight = 2.0\n"));
+    assert!(idle.contains("has no effect: no pool has [pool.admission]"), "{idle}");
+    let unknown = refused(&format!("{MINIMAL}[pool.admission]\nlimit = 3\n"));
+    assert!(unknown.contains("<text>:7:1:") && unknown.contains("initial_limit"), "{unknown}");
+}

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tailcast_balance::Reason;
+use tailcast_balance::admission::ShedReason;
 use tailcast_features::OutcomeKind;
 
 /// A metric family as it stands in `/metrics`.
@@ -43,6 +44,9 @@ families! {
     RESPONSE_BYTES = "tailcast_response_bytes", "counter", "Bytes of response bodies sent to clients.";
     RETRIES = "tailcast_retries", "counter", "Requests that were sent to a second endpoint.";
     RETRIES_DENIED = "tailcast_retries_denied", "counter", "Retries that the budget did not allow.";
+    SHED = "tailcast_shed_requests", "counter", "Requests that admission turned away, by tenant class and reason.";
+    ADMISSION_LIMIT = "tailcast_admission_limit_requests", "gauge", "Most requests that may be in flight, all workers together.";
+    ADMISSION_WAITING = "tailcast_admission_waiting_requests", "gauge", "Requests that wait to be let in.";
     PROBES = "tailcast_probes", "counter", "Probes that asked an endpoint for its load.";
     PROBE_FAILURES = "tailcast_probe_failures", "counter", "Probes without a load report in time.";
     CLIENTS = "tailcast_client_connections", "gauge", "Open client connections.";
@@ -100,7 +104,7 @@ pub(crate) const REASONS: [Reason; 8] = [
 ];
 
 /// Reasons of a failure in the order of their counters: `RequestError::reason`.
-pub(crate) const FAILURE_REASONS: [&str; 14] = [
+pub(crate) const FAILURE_REASONS: [&str; 20] = [
     "bad_request",
     "connect_refused",
     "upgrade_refused",
@@ -115,6 +119,12 @@ pub(crate) const FAILURE_REASONS: [&str; 14] = [
     "client_body",
     "too_large",
     "endpoint_full",
+    "pool_forbidden",
+    "rate_limited",
+    "tenant_concurrency",
+    "queue_full",
+    "queue_time",
+    "deadline",
 ];
 
 /// A number that only goes up, or a gauge where it is also taken down.
@@ -128,6 +138,11 @@ impl Counter {
 
     pub(crate) fn take(&self, count: u64) {
         self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// For gauges.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -151,6 +166,10 @@ pub(crate) struct PoolMetrics {
     pub(crate) probe_failures: Counter,
     pub(crate) connects: Counter,
     pub(crate) reuses: Counter,
+    /// Turned away, by class: as many as the configuration names. Locked where a request is refused, by its own core.
+    shed: Mutex<Vec<(String, [u64; ShedReason::ALL.len()])>>,
+    pub(crate) limit: Counter,
+    pub(crate) waiting: Counter,
 }
 
 impl PoolMetrics {
@@ -163,6 +182,19 @@ impl PoolMetrics {
             counter.add(1);
         }
         self.latency_us.add(micros);
+    }
+
+    /// Admission turned a request of this class away.
+    pub(crate) fn shed(&self, class: &str, reason: ShedReason) {
+        let mut shed = self.shed.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = shed.iter().position(|(name, _)| name == class).unwrap_or_else(|| {
+            shed.push((class.to_owned(), [0; ShedReason::ALL.len()]));
+            shed.len() - 1
+        });
+        let counts = shed.get_mut(place).map(|(_, counts)| counts);
+        if let Some(count) = counts.and_then(|counts| counts.get_mut(reason as usize)) {
+            *count += 1;
+        }
     }
 
     /// One decision was taken.
@@ -284,6 +316,10 @@ pub struct MetricsSnapshot {
     pub failures: u64,
     /// Second tries.
     pub retries: u64,
+    /// Requests that admission turned away.
+    pub shed: u64,
+    /// Requests that wait to be let in.
+    pub waiting: u64,
     /// Probes that asked an endpoint for its load.
     pub probes: u64,
     /// Of them, without a report in time.
@@ -369,6 +405,8 @@ impl Metrics {
             client_aborts: outcome(OutcomeKind::ClientAbort),
             failures: self.cores.iter().flat_map(|core| core.failures.iter()).map(Counter::get).sum(),
             retries: all_pools(&|pool| pool.retries.get()),
+            shed: pools.iter().flat_map(NamedPool::shed).flat_map(|(_, counts)| counts).sum(),
+            waiting: all_pools(&|pool| pool.waiting.get()),
             probes: all_pools(&|pool| pool.probes.get()),
             probe_failures: all_pools(&|pool| pool.probe_failures.get()),
             fallbacks: reason(Reason::Fallback),
@@ -394,6 +432,20 @@ impl Metrics {
 }
 
 impl NamedPool {
+    /// Turned away by class, summed over cores.
+    fn shed(&self) -> Vec<(String, [u64; ShedReason::ALL.len()])> {
+        let mut all: Vec<(String, [u64; ShedReason::ALL.len()])> = Vec::new();
+        for core in &self.cores {
+            for (class, counts) in core.shed.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                match all.iter_mut().find(|(known, _)| known == class) {
+                    Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
+                    None => all.push((class.clone(), *counts)),
+                }
+            }
+        }
+        all
+    }
+
     /// Sum over cores.
     fn sum(&self, of: impl Fn(&PoolMetrics) -> u64) -> u64 {
         self.cores.iter().map(|core| of(core)).sum()

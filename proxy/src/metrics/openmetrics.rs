@@ -1,15 +1,17 @@
 //! Counters to OpenMetrics 1.0 text. Source: the OpenMetrics specification.
 
 use super::{
-    ARM_SLOW, CLIENTS, CONFIG_REFUSALS, CONFIG_RELOADS, CONNECTS, Counter, DECISIONS, ENDPOINT_OPEN, FAILURE_REASONS,
-    FAILURES, Family, HEALTH_CHECK_FAILURES, HEALTH_CHECKS, IN_FLIGHT, LATENCY, LATENCY_BOUNDS_US, LIVE_COVERAGE,
-    LIVE_PINBALL, LIVE_SAMPLES, LOG_DROPPED, LOG_FAILURES, LOG_RECOVERED, LOG_ROWS, LOG_SEGMENTS, LOST_SAMPLES,
-    MODEL_INFO, MODEL_LOADS, MODEL_REFUSALS, MODEL_TAKE_BACKS, Metrics, NamedPool, OUTCOMES, PANICS, PROBE_FAILURES,
-    PROBES, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES, RETRIES, RETRIES_DENIED, REUSES,
+    ADMISSION_LIMIT, ADMISSION_WAITING, ARM_SLOW, CLIENTS, CONFIG_REFUSALS, CONFIG_RELOADS, CONNECTS, Counter,
+    DECISIONS, ENDPOINT_OPEN, FAILURE_REASONS, FAILURES, Family, HEALTH_CHECK_FAILURES, HEALTH_CHECKS, IN_FLIGHT,
+    LATENCY, LATENCY_BOUNDS_US, LIVE_COVERAGE, LIVE_PINBALL, LIVE_SAMPLES, LOG_DROPPED, LOG_FAILURES, LOG_RECOVERED,
+    LOG_ROWS, LOG_SEGMENTS, LOST_SAMPLES, MODEL_INFO, MODEL_LOADS, MODEL_REFUSALS, MODEL_TAKE_BACKS, Metrics,
+    NamedPool, OUTCOMES, PANICS, PROBE_FAILURES, PROBES, PoolMetrics, REASONS, REFUSED, REQUEST_BYTES, REQUESTS,
+    RESPONSE_BYTES, RETRIES, RETRIES_DENIED, REUSES, SHED,
 };
 use crate::judge::{Harm, LiveQuantile};
 use std::fmt::Write;
 use std::sync::PoisonError;
+use tailcast_balance::admission::ShedReason;
 
 /// In-flight requests of one endpoint of a pool.
 pub(crate) struct EndpointGauge<'a> {
@@ -61,7 +63,7 @@ impl Metrics {
         Self::labelled(&mut page, &DECISIONS, pools, "reason", &REASONS.map(|reason| reason.name()), |pool| {
             &pool.reasons
         });
-        let plain: [(&Family, OfPool); 9] = [
+        let plain: [(&Family, OfPool); 11] = [
             (&PANICS, |pool| &pool.panics),
             (&REQUEST_BYTES, |pool| &pool.request_bytes),
             (&RESPONSE_BYTES, |pool| &pool.response_bytes),
@@ -71,11 +73,21 @@ impl Metrics {
             (&PROBE_FAILURES, |pool| &pool.probe_failures),
             (&CONNECTS, |pool| &pool.connects),
             (&REUSES, |pool| &pool.reuses),
+            (&ADMISSION_LIMIT, |pool| &pool.limit),
+            (&ADMISSION_WAITING, |pool| &pool.waiting),
         ];
         for (family, of) in plain {
             page.family(family);
             for pool in pools {
                 page.sample(family, &[("pool", &pool.name)], pool.sum(|metrics| of(metrics).get()));
+            }
+        }
+        page.family(&SHED);
+        for pool in pools {
+            for (class, counts) in pool.shed() {
+                for (reason, count) in ShedReason::ALL.iter().zip(counts) {
+                    page.sample(&SHED, &[("pool", &pool.name), ("class", &class), ("reason", reason.name())], count);
+                }
             }
         }
         Self::latency(&mut page, pools);

@@ -18,6 +18,7 @@
 mod chance;
 mod engine;
 pub mod error;
+mod fairness;
 pub mod histogram;
 pub mod intervals;
 mod learn;

@@ -15,6 +15,10 @@ pub enum Metric {
     Window(String),
     /// 99th percentile of the newcomers' first 200 requests over their later ones.
     Newcomers,
+    /// Answers missing in a named window, as a share of what the servers could have given.
+    LostGoodput(String),
+    /// Largest shortfall of a tenant under its max-min share of the answers of a named window.
+    Shortfall(String),
     /// Seconds after the last event until the 1-second p99 stays within 1.3 of the oracle's.
     Recovery,
 }
@@ -48,6 +52,8 @@ impl Mark {
     pub(crate) fn parse(metric: &str, against: &str, at_most: f64) -> Option<Self> {
         let metric = match metric.split_once(':') {
             Some(("window", name)) => Metric::Window(name.to_owned()),
+            Some(("lost_goodput", name)) => Metric::LostGoodput(name.to_owned()),
+            Some(("shortfall", name)) => Metric::Shortfall(name.to_owned()),
             _ => match metric {
                 "p90" => Metric::P90,
                 "p99" => Metric::P99,

@@ -1,8 +1,9 @@
 //! What is measured in one run: at the client, by the time of arrival.
 
+use crate::fairness::Shares;
 use crate::histogram::Histogram;
 use crate::scenario::Scenario;
-use crate::workload::SECOND;
+use crate::workload::{SECOND, tenant_count};
 
 /// Requests of a newcomer that count as its first.
 const FIRST: u32 = 200;
@@ -21,6 +22,8 @@ pub(crate) struct Measures {
     pub(crate) latency: Histogram,
     pub(crate) windows: Vec<Histogram>,
     pub(crate) window_failed: Vec<u64>,
+    /// Answers by tenant, a window.
+    pub(crate) window_shares: Vec<Shares>,
     /// One histogram a second of the measured time.
     pub(crate) seconds: Vec<Histogram>,
     pub(crate) newcomers_first: Histogram,
@@ -46,6 +49,7 @@ impl Measures {
             latency: Histogram::default(),
             windows: vec![Histogram::default(); scenario.windows.len()],
             window_failed: vec![0; scenario.windows.len()],
+            window_shares: vec![Shares::new(tenant_count(scenario)); scenario.windows.len()],
             seconds: vec![Histogram::default(); seconds],
             newcomers_first: Histogram::default(),
             newcomers_later: Histogram::default(),
@@ -68,8 +72,19 @@ impl Measures {
         if arrived < self.from || arrived >= self.until {
             return;
         }
-        self.requests += 1;
         self.classes[class] += 1;
+        self.count(arrived, tenant, nanos, end);
+    }
+
+    /// Counts a request that its proxy did not let in.
+    pub(crate) fn turned_away(&mut self, arrived: u64, tenant: u32) {
+        if (self.from..self.until).contains(&arrived) {
+            self.count(arrived, tenant, 0, End::Refused);
+        }
+    }
+
+    fn count(&mut self, arrived: u64, tenant: u32, nanos: u64, end: End) {
+        self.requests += 1;
         let ms = match end {
             End::Answered => nanos as f64 * 1e-6,
             End::TimedOut => {
@@ -84,6 +99,7 @@ impl Measures {
         for (window, (from, until)) in self.bounds.iter().enumerate() {
             if (*from..*until).contains(&arrived) {
                 self.window_failed[window] += u64::from(end != End::Answered);
+                self.window_shares[window].add(tenant, end == End::Answered);
                 if ms.is_finite() {
                     self.windows[window].add(ms);
                 }

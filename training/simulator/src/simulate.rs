@@ -127,6 +127,7 @@ fn simulate_cell(
         rows,
         marks: Vec::new(),
         change_second: scenario.change_second(),
+        has_admission: scenario.admission.is_some(),
     })
 }
 

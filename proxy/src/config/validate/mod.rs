@@ -1,5 +1,6 @@
 //! Raw ▸ validated. Every value is checked; nothing is clamped in silence; all problems are collected.
 
+mod admission;
 mod front;
 mod pool;
 mod route;
@@ -100,6 +101,7 @@ fn config(raw: RawConfig, problems: &mut Problems<'_>) -> Config {
         .collect();
     // Stable: among equals the order of the file decides.
     routes.sort_by_key(RouteRule::rank);
+    let tenant_classes = admission::classes(raw.tenant_class, &pools, problems);
     let log = raw.log.map(|raw| log(raw, &mut balance, problems));
     Config {
         source: None,
@@ -114,6 +116,7 @@ fn config(raw: RawConfig, problems: &mut Problems<'_>) -> Config {
         listeners,
         listener_options,
         tenant: front::tenant(raw.tenant, problems),
+        tenant_classes,
         pools,
         routes,
         model: raw.model.and_then(|raw| model(raw, problems)),

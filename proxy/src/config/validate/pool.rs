@@ -1,7 +1,7 @@
 //! Pools and their endpoints: raw ▸ validated.
 
-use super::transport;
 use super::values::{millis, range, secs, whole, within};
+use super::{admission, transport};
 use crate::config::problem::Problems;
 use crate::config::raw::{
     RawConnections, RawEndpoint, RawHealthCheck, RawPool, RawProbes, RawRetries, RawTimeouts, default,
@@ -62,6 +62,7 @@ pub(super) fn pool(raw: RawPool, index: usize, policy: PolicyKind, problems: &mu
         timeouts: timeouts(raw.timeouts, default_timeouts(), &key("timeouts"), problems),
         connections: connections(raw.connections, index, problems),
         retries: retries(raw.retries, Retries::default(), &key("retries"), problems),
+        admission: raw.admission.map(|raw| admission::admission(raw, &key("admission"), problems)),
     }
 }
 

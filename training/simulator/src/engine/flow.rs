@@ -15,17 +15,18 @@ use tailcast_features::store::LoadReport;
 use tailcast_features::{Outcome, OutcomeKind, RequestFacts, Tick};
 
 impl Engine<'_> {
-    pub(super) fn arrive(&mut self, arrival: &Arrival) {
-        self.arrivals += 1;
+    /// Sends a request to a server; its slot, or none where there is no server.
+    pub(super) fn dispatch(&mut self, arrival: &Arrival) -> Option<u32> {
         let (server, decision) = self.choose(arrival);
         let Some(server) = server else {
             // No endpoint at all: the proxy answers 503 itself.
             self.ends += 1;
             self.measures.ended(arrival.at, arrival.tenant, 0, 0, End::Refused);
-            return;
+            return None;
         };
         let slot = self.requests.insert(Request {
-            arrived: self.now,
+            arrived: arrival.at,
+            dispatched: self.now,
             work: arrival.work,
             rif_at_arrival: 0,
             decision,
@@ -43,6 +44,7 @@ impl Engine<'_> {
         self.servers[server].inbound += 1;
         self.to_server.push_back((self.now + self.delay, slot));
         self.timeouts.push_back((self.now + self.timeout, slot, self.requests.get(slot).generation));
+        Some(slot)
     }
 
     /// The server and the decision of the proxy at which a request arrived.
@@ -220,9 +222,10 @@ impl Engine<'_> {
     pub(super) fn end(&mut self, slot: u32, kind: OutcomeKind, status: u16, end: End) {
         let request = *self.requests.get(slot);
         let (at, now) = (usize::from(request.server), self.now);
-        let nanos = now - request.arrived;
+        // The client counts its wait at the door, the proxy what the server took.
+        let nanos = now - request.dispatched;
         self.ends += 1;
-        self.measures.ended(request.arrived, request.tenant, self.servers[at].class, nanos, end);
+        self.measures.ended(request.arrived, request.tenant, self.servers[at].class, now - request.arrived, end);
         let proxy = &mut self.proxies[usize::from(request.proxy)];
         match &mut proxy.brain {
             Brain::Production { balancer } => {
@@ -257,6 +260,7 @@ impl Engine<'_> {
             }
             Brain::Oracle { .. } => proxy.in_flight[at] -= 1,
         }
+        self.leave(slot, request.proxy, end != End::Refused);
     }
 }
 

@@ -4,6 +4,7 @@
 //! servers' next finishes are a tournament; only changes by the clock are in a heap. A request costs one arrival, one
 //! event at the server, one finish and one answer, and allocates nothing once the buffers have grown.
 
+mod door;
 mod flow;
 mod next;
 pub(crate) mod proxy;
@@ -20,6 +21,7 @@ use crate::policy::Policy;
 use crate::scenario::{Cell, Scenario};
 use crate::server::{Discipline, Server};
 use crate::workload::{MILLISECOND, SECOND, Workload, tenant_count};
+use door::Doors;
 use next::Tournament;
 use proxy::{Brain, Proxy, server_name};
 use rand_pcg::Pcg64Mcg;
@@ -78,6 +80,7 @@ struct Engine<'a> {
     factors: Vec<Vec<f64>>,
     present: usize,
     proxies: Vec<Proxy>,
+    doors: Doors,
     requests: Requests,
     decisions: Vec<Decision>,
     free_decisions: Vec<u32>,
@@ -130,6 +133,7 @@ pub(crate) fn run(plan: &RunPlan<'_>, retrain: Retrain<'_>) -> Result<RunResult,
             engine.probes_out.front().map_or(u64::MAX, |message| message.0),
             engine.probes_back.front().map_or(u64::MAX, |message| message.0),
             engine.reports.front().map_or(u64::MAX, |message| message.0),
+            engine.doors.next_at(),
         ];
         let (mut source, mut at) = (0, sources[0]);
         for (i, time) in sources.iter().enumerate().skip(1) {
@@ -145,7 +149,7 @@ pub(crate) fn run(plan: &RunPlan<'_>, retrain: Retrain<'_>) -> Result<RunResult,
             0 => engine.change(retrain),
             1 => {
                 if let Some(arrival) = arrival.take() {
-                    engine.arrive(&arrival);
+                    engine.knock(&arrival);
                 }
                 arrival = workload.next();
             }
@@ -155,7 +159,8 @@ pub(crate) fn run(plan: &RunPlan<'_>, retrain: Retrain<'_>) -> Result<RunResult,
             5 => engine.time_out(),
             6 => engine.reach_with_probe(),
             7 => engine.take_answer(),
-            _ => engine.take_reports(),
+            8 => engine.take_reports(),
+            _ => engine.wait_ends(),
         }
     }
     Ok(RunResult {
@@ -170,7 +175,8 @@ pub(crate) fn run(plan: &RunPlan<'_>, retrain: Retrain<'_>) -> Result<RunResult,
             .map(|e| e.in_flight() as usize)
             .sum::<usize>()
             + engine.proxies.iter().flat_map(|proxy| &proxy.in_flight).map(|count| *count as usize).sum::<usize>()
-            + engine.servers.iter().map(|server| server.rif() as usize).sum::<usize>(),
+            + engine.servers.iter().map(|server| server.rif() as usize).sum::<usize>()
+            + engine.doors.left(),
         refits: engine.refits,
     })
 }
@@ -220,6 +226,7 @@ impl<'a> Engine<'a> {
             last_report: vec![(0.0, 0); servers.len()],
             servers,
             present,
+            doors: Doors::new(scenario.admission, proxies.len()),
             proxies,
             keys,
             timeline,

@@ -19,6 +19,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) arrived: u64,
+    /// When its proxy let it in.
+    pub(crate) dispatched: u64,
     pub(crate) work: f64,
     pub(crate) rif_at_arrival: u32,
     pub(crate) decision: u32,

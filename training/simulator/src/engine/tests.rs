@@ -91,6 +91,21 @@ fn every_request_ends_exactly_once_and_nothing_stays_in_flight() {
 }
 
 #[test]
+fn with_admission_too_every_request_ends_exactly_once_and_no_place_is_lost() {
+    let servers = "[[servers]]\nclass = \"a\"\ncount = 4\ncores = 2\nworkers = 2\nqueue = 5\n";
+    let extra = "[admission]\nqueue_requests = 4\n[tenants]\ncount = 3\nzipf = 1\n\
+                 [[events]]\nkind = \"fail_fast\"\nfrom_secs = 6\nuntil_secs = 7\nfirst = 0\ncount = 4\n";
+    let mut scenario = scenario(extra, servers, EXPONENTIAL, 2.5, 5.0);
+    scenario.timeout_ms = 60.0;
+    for policy in DEFAULT {
+        let result = outcome(&scenario, policy, 3);
+        assert_eq!(result.arrivals, result.ends, "{policy:?}");
+        assert_eq!(result.in_flight_left, 0, "{policy:?}");
+        assert!(result.measures.errors > 0, "{policy:?}: the scenario is meant to turn away");
+    }
+}
+
+#[test]
 fn a_seed_repeats_to_the_bit_and_another_does_not() {
     let servers = "[[servers]]\nclass = \"a\"\ncount = 6\ncores = 2\n";
     let scenario = scenario("[tenants]\ncount = 9\nzipf = 1\n", servers, EXPONENTIAL, 0.8, 10.0);

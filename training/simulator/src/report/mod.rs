@@ -21,7 +21,7 @@ pub(crate) struct SeedFigures {
     pub(crate) errors: u64,
     pub(crate) timeouts: u64,
     pub(crate) latency: Histogram,
-    pub(crate) windows: Vec<(f64, u64)>,
+    pub(crate) windows: Vec<WindowFigures>,
     pub(crate) newcomers: Option<(f64, f64)>,
     pub(crate) seconds_p99: Vec<f64>,
     pub(crate) classes: Vec<u64>,
@@ -43,7 +43,13 @@ impl SeedFigures {
                 .windows
                 .iter()
                 .zip(&measures.window_failed)
-                .map(|(window, failed)| (window.quantile_ms(0.99), *failed))
+                .zip(&measures.window_shares)
+                .map(|((window, failed), shares)| WindowFigures {
+                    p99_ms: window.quantile_ms(0.99),
+                    failed: *failed,
+                    answered: shares.answered(),
+                    shortfall: shares.shortfall(),
+                })
                 .collect(),
             newcomers,
             seconds_p99: measures.seconds.iter().map(|second| second.quantile_ms(0.99)).collect(),
@@ -52,6 +58,15 @@ impl SeedFigures {
             refits: result.refits,
         }
     }
+}
+
+/// One window of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowFigures {
+    p99_ms: f64,
+    failed: u64,
+    answered: u64,
+    shortfall: f64,
 }
 
 /// One window of one policy.
@@ -63,6 +78,10 @@ pub struct WindowReport {
     pub p99_ms: Estimate,
     /// Failed requests a seed.
     pub failed: f64,
+    /// Answers over what the servers could have given, routed blindly.
+    pub goodput_ratio: Estimate,
+    /// Largest shortfall of a tenant under its max-min share of the answers, as a ratio of that share.
+    pub shortfall: Estimate,
 }
 
 /// One policy in one cell.
@@ -122,8 +141,13 @@ impl PolicyReport {
             .enumerate()
             .map(|(at, window)| WindowReport {
                 name: window.name.clone(),
-                p99_ms: of(&|seed: &SeedFigures| seed.windows[at].0),
-                failed: figures.iter().map(|seed| seed.windows[at].1 as f64).sum::<f64>() / n,
+                p99_ms: of(&|seed: &SeedFigures| seed.windows[at].p99_ms),
+                failed: figures.iter().map(|seed| seed.windows[at].failed as f64).sum::<f64>() / n,
+                goodput_ratio: of(&|seed: &SeedFigures| {
+                    let could = scenario.capacity_rps() * (window.until_secs - window.from_secs);
+                    seed.windows[at].answered as f64 / could.max(1e-9)
+                }),
+                shortfall: of(&|seed: &SeedFigures| seed.windows[at].shortfall),
             })
             .collect();
         let newcomers_ms = figures.iter().all(|seed| seed.newcomers.is_some()).then(|| {
@@ -198,6 +222,9 @@ pub struct CellReport {
     /// Second of the measured time at which the last event of the scenario begins.
     #[serde(skip)]
     pub(crate) change_second: usize,
+    /// True where proxies admit.
+    #[serde(skip)]
+    pub(crate) has_admission: bool,
 }
 
 impl CellReport {

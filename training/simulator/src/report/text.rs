@@ -45,6 +45,9 @@ fn write_cell(out: &mut String, cell: &CellReport) {
     let _ = write!(out, "| policy | p50 | p90 | p99 | p99.9 | mean | errors | timeouts | class shares |");
     for window in &windows {
         let _ = write!(out, " p99 {window} | failed |");
+        if cell.has_admission {
+            let _ = write!(out, " goodput | worst share |");
+        }
     }
     let newcomers = cell.rows.iter().any(|row| row.newcomers_ms.is_some());
     let recovery = cell.rows.iter().any(|row| row.recovery_secs.is_some());
@@ -54,7 +57,8 @@ fn write_cell(out: &mut String, cell: &CellReport) {
         if newcomers { " newcomers p99 first / later |" } else { "" },
         if recovery { " recovery s |" } else { "" }
     );
-    let columns = 9 + 2 * windows.len() + usize::from(newcomers) + usize::from(recovery) + 1;
+    let columns =
+        9 + windows.len() * if cell.has_admission { 4 } else { 2 } + usize::from(newcomers) + usize::from(recovery) + 1;
     let _ = writeln!(out, " M req/s |\n|{}", " --- |".repeat(columns));
     for row in &cell.rows {
         let shares: Vec<String> = row.class_shares.iter().map(|share| format!("{:.0}", share * 100.0)).collect();
@@ -73,6 +77,10 @@ fn write_cell(out: &mut String, cell: &CellReport) {
         );
         for window in &row.windows {
             let _ = write!(out, " {} | {:.0} |", figure(window.p99_ms), window.failed);
+            if cell.has_admission {
+                let (goodput, share) = (window.goodput_ratio.mean, 1.0 - window.shortfall.mean);
+                let _ = write!(out, " {:.1} % | {share:.3} |", 100.0 * goodput);
+            }
         }
         if newcomers {
             let pair = row

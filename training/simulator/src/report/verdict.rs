@@ -1,6 +1,6 @@
 //! Marks against figures.
 
-use super::{CellReport, PolicyReport, recovery};
+use super::{CellReport, PolicyReport, WindowReport, recovery};
 use crate::intervals::Estimate;
 use crate::marks::{Against, Mark, Metric};
 use serde::Serialize;
@@ -90,6 +90,8 @@ fn metric_name(metric: &Metric) -> String {
         Metric::P99 => "p99".to_owned(),
         Metric::Failed => "failed requests".to_owned(),
         Metric::Window(name) => format!("p99 in {name}"),
+        Metric::LostGoodput(name) => format!("goodput lost in {name}"),
+        Metric::Shortfall(name) => format!("worst tenant under its fair share in {name}"),
         Metric::Newcomers => "p99 of newcomers".to_owned(),
         Metric::Recovery => "seconds to within 1.3x of the oracle".to_owned(),
     }
@@ -100,8 +102,14 @@ fn value(row: &PolicyReport, metric: &Metric) -> Option<f64> {
         Metric::P90 => Some(row.p90_ms.mean),
         Metric::P99 => Some(row.p99_ms.mean),
         Metric::Failed => Some(row.errors + row.timeouts),
-        Metric::Window(name) => row.windows.iter().find(|window| window.name == *name).map(|window| window.p99_ms.mean),
+        Metric::Window(name) => window(row, name).map(|window| window.p99_ms.mean),
+        Metric::LostGoodput(name) => window(row, name).map(|window| 1.0 - window.goodput_ratio.mean),
+        Metric::Shortfall(name) => window(row, name).map(|window| window.shortfall.mean),
         Metric::Newcomers => row.newcomers_ms.map(|(first, _)| first.mean),
         Metric::Recovery => row.recovery_secs.map(|secs| secs.mean),
     }
+}
+
+fn window<'a>(row: &'a PolicyReport, name: &str) -> Option<&'a WindowReport> {
+    row.windows.iter().find(|window| window.name == name)
 }

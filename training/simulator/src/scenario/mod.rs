@@ -11,6 +11,7 @@ use crate::error::SimError;
 use crate::marks::Mark;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use tailcast_balance::admission::AdmissionOptions;
 use work::WorkLaw;
 
 /// A checked scenario.
@@ -41,6 +42,7 @@ pub struct Scenario {
     pub(crate) training: Training,
     pub(crate) marks: Vec<Mark>,
     pub(crate) trace: Option<Trace>,
+    pub(crate) admission: Option<AdmissionOptions>,
 }
 
 /// How many requests come.

@@ -33,6 +33,8 @@ pub(super) struct RawScenario {
     pub(super) marks: Vec<RawMark>,
     #[serde(default)]
     pub(super) trace: Option<RawTrace>,
+    #[serde(default)]
+    pub(super) admission: Option<RawAdmission>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -217,6 +219,16 @@ pub(super) struct RawMark {
     pub(super) metric: String,
     pub(super) against: String,
     pub(super) at_most: f64,
+}
+
+/// Admission at every proxy; what is not given is as in production.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAdmission {
+    pub(super) tolerance: Option<f64>,
+    pub(super) queue_target_ms: Option<f64>,
+    pub(super) queue_interval_ms: Option<f64>,
+    pub(super) queue_requests: Option<usize>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

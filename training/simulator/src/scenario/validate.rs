@@ -6,6 +6,8 @@ use crate::error::SimError;
 use crate::marks::Mark;
 use crate::traces::TraceFormat;
 use std::path::Path;
+use std::time::Duration;
+use tailcast_balance::admission::AdmissionOptions;
 
 /// More servers or proxies would not fit the 16-bit numbers that requests carry.
 const MOST: usize = 4_096;
@@ -58,7 +60,7 @@ pub(super) fn validate(raw: RawScenario, path: &Path) -> Result<Scenario, SimErr
                 SimError::value(
                     "marks",
                     format!("{} against {}", mark.metric, mark.against),
-                    "metric p90, p99, failed, newcomers, recovery_secs or window:NAME; against best_peer, absolute, \
+                    "metric p90, p99, failed, newcomers, recovery_secs, window:NAME, lost_goodput:NAME or shortfall:NAME; against best_peer, absolute, \
                      own_window:NAME or a policy",
                 )
             })
@@ -66,6 +68,7 @@ pub(super) fn validate(raw: RawScenario, path: &Path) -> Result<Scenario, SimErr
         .collect::<Result<_, _>>()?;
     let (events, windows) = (events(&raw, servers, &routes)?, windows(&raw)?);
     let (loads, profile) = (loads(&raw)?, profile(&raw)?);
+    let admission = admission(&raw)?;
     Ok(Scenario {
         warmup_secs: within("run.warmup_secs", raw.run.warmup_secs, 0.0, 1e5)?,
         measure_secs: within("run.measure_secs", raw.run.measure_secs, 0.1, 1e5)?,
@@ -111,6 +114,7 @@ pub(super) fn validate(raw: RawScenario, path: &Path) -> Result<Scenario, SimErr
             max_rows: count("training.max_rows", raw.training.max_rows, 1_000, 10_000_000)?,
         },
         marks,
+        admission,
         proxies: raw.clients.proxies,
         name: raw.name,
         about: raw.about,
@@ -263,6 +267,25 @@ fn windows(raw: &RawScenario) -> Result<Vec<Window>, SimError> {
         windows.push(Window { name: window.name.clone(), from_secs, until_secs });
     }
     Ok(windows)
+}
+
+fn admission(raw: &RawScenario) -> Result<Option<AdmissionOptions>, SimError> {
+    let Some(raw) = raw.admission else { return Ok(None) };
+    let mut options = AdmissionOptions::default();
+    if let Some(tolerance) = raw.tolerance {
+        options.limiter.tolerance = within("admission.tolerance", tolerance, 1.01, 10.0)? as f32;
+    }
+    if let Some(ms) = raw.queue_target_ms {
+        options.patience.target = Duration::from_secs_f64(within("admission.queue_target_ms", ms, 0.1, 1e4)? * 1e-3);
+    }
+    if let Some(ms) = raw.queue_interval_ms {
+        options.patience.interval =
+            Duration::from_secs_f64(within("admission.queue_interval_ms", ms, 0.1, 1e4)? * 1e-3);
+    }
+    if let Some(most) = raw.queue_requests {
+        options.queue_requests = count("admission.queue_requests", most, 1, 100_000)?;
+    }
+    Ok(Some(options))
 }
 
 fn trace(raw: &RawScenario, path: &Path) -> Result<Option<Trace>, SimError> {
