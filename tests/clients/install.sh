@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the clients that proxy/tests/real_clients.rs runs, where they are absent: curl, h2load and Python 3 from Debian,
+# Installs what proxy/tests/{real_clients,prometheus}.rs run, where it is absent: curl, h2load, Prometheus and Python 3 from Debian,
 # websockets and grpcio from PyPI (into tests/clients/venv, which the test then prefers to the system's Python).
 # Run as root, or have the Debian packages installed. Without any of them the tests skip and say so, unless
 # TAILCAST_REQUIRE_CLIENTS=1 is set, as in CI.
@@ -7,7 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 missing=()
-for pair in curl:curl h2load:nghttp2-client python3:python3; do
+for pair in curl:curl h2load:nghttp2-client python3:python3 prometheus:prometheus; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 # Debian keeps what `python3 -m venv` needs in a package of its own.

@@ -482,6 +482,38 @@ mod tests {
         assert_eq!((snapshot.requests, snapshot.successes, snapshot.timeouts, snapshot.fallbacks), (2, 1, 1, 1));
     }
 
+    /// `TAILCAST_UPDATE_DOCS=1` writes the file anew.
+    #[test]
+    fn the_documentation_names_every_metric_with_its_help() {
+        let mut text = String::from(
+            "# Metrics\n\nWhat `/metrics` on the admin listener holds, in OpenMetrics. Samples of counters end in `_total`. Labels \
+             are bounded: pools, endpoints and models come from the configuration, everything else is one of a fixed set; \
+             tenants and routes are in the decision log. Alert rules are in `deploy/prometheus`, a Grafana dashboard in \
+             `deploy/grafana`.\n\nThis page is made from the code; a test compares them.\n\n| metric | kind | what it is |\n| \
+             --- | --- | --- |\n",
+        );
+        for family in ALL {
+            text.push_str(&format!("| `{}` | {} | {} |\n", family.name, family.kind, family.help));
+        }
+        text.push_str(&format!(
+            "\n## Labels\n\n- `outcome`: {}\n- `reason` of decisions: {}\n- `reason` of failures: {}\n- `role` of models: {}\n",
+            list(OUTCOMES.map(OutcomeKind::name)),
+            list(REASONS.map(Reason::name)),
+            list(FAILURE_REASONS),
+            list(crate::judge::Role::ALL.map(crate::judge::Role::name)),
+        ));
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+        if std::env::var_os("TAILCAST_UPDATE_DOCS").is_some() {
+            assert!(std::fs::write(&path, &text).is_ok());
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == text, "docs/metrics.md is not what the code says: run the tests with TAILCAST_UPDATE_DOCS=1");
+    }
+
+    fn list<const N: usize>(names: [&str; N]) -> String {
+        names.map(|name| format!("`{name}`")).join(", ")
+    }
+
     #[test]
     fn names_follow_the_convention() {
         for family in ALL {
