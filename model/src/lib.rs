@@ -6,6 +6,7 @@
 //! | [`model`] | [`Model`]: a validated artefact, ready to forecast |
 //! | [`parts`] | [`ModelParts`]: what a trainer hands over |
 //! | [`forest`] | oblivious multi-quantile trees on u8 bins |
+//! | [`ensemble`] | ordinary binary trees that LightGBM or XGBoost trained |
 //! | [`quantised`], [`kernel`] | its leaves as integers; the innermost loops |
 //! | `ladder`, `binning` | values to bins, rows of a decision to bins |
 //! | [`calibration`], [`groups`], [`bandit`], [`errors`] | what is added to the forest's forecast |
@@ -14,13 +15,14 @@
 //! | [`importance`] | which features the trees gained from |
 //!
 //! It links no training library, opens no socket and reads no clock, so the proxy can hold it on the hot path and
-//! a test can hold it anywhere. Rejected: a trait for "a model". There is one kind, and the policy calls it for
-//! every candidate of every request.
+//! a test can hold it anywhere. Rejected: a trait for "a model". There are two kinds of trees, and the policy
+//! calls them for every candidate of every request.
 
 pub mod artefact;
 pub mod bandit;
 mod binning;
 pub mod calibration;
+pub mod ensemble;
 pub mod errors;
 pub mod forecast;
 pub mod forest;
@@ -33,6 +35,7 @@ pub mod parts;
 pub mod quantised;
 
 pub use artefact::error::ArtefactError;
+pub use ensemble::Ensemble;
 pub use forecast::{Forecast, Level, MAX_QUANTILES, pinball};
 pub use forest::Forest;
 pub use model::Model;

@@ -120,6 +120,9 @@ impl Model {
     /// The highest value of a feature that any tree tells from those above; `None` where none asks for it. Beyond it the
     /// forecast does not change with the feature.
     pub fn highest_border(&self, feature: usize) -> Option<f32> {
+        if let Some(ensemble) = &self.parts.ensemble {
+            return ensemble.highest_border(feature);
+        }
         let forest = self.parts.forest.parts();
         let borders = forest.borders.get(feature)?;
         let splits = forest.trees.iter().flat_map(|tree| &tree.splits);
@@ -142,6 +145,12 @@ impl Model {
 
     /// Forecasts of many candidates; as many as the shorter of `rows` and `out`.
     pub fn forecast_batch(&self, rows: &[Row], group: u16, out: &mut [Forecast]) {
+        if let Some(ensemble) = &self.parts.ensemble {
+            let count = rows.len().min(out.len());
+            let out = &mut out[..count];
+            ensemble.forecast_batch(usize::MAX, rows, out);
+            return self.calibrate(out, group);
+        }
         let mut bins = [0u8; FEATURE_COUNT * BLOCK];
         for (rows, out) in rows.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
             let count = rows.len().min(out.len());
@@ -168,6 +177,13 @@ impl Model {
         out: &mut [Forecast],
         busier: &mut [Forecast],
     ) {
+        if let Some(ensemble) = &self.parts.ensemble {
+            let count = rows.len().min(out.len()).min(busier.len());
+            let (out, busier) = (&mut out[..count], &mut busier[..count]);
+            ensemble.forecast_decision(depth, rows, out, busier);
+            self.calibrate(out, group);
+            return self.calibrate(busier, group);
+        }
         let depth = depth.min(self.parts.quantiles.len());
         let kernel = Kernel::best();
         let mut columns = [[0u8; BLOCK]; FEATURE_COUNT];
@@ -194,6 +210,13 @@ impl Model {
         }
     }
 
+    /// Shifts what the trees say.
+    fn calibrate(&self, forecasts: &mut [Forecast], group: u16) {
+        for forecast in forecasts {
+            self.parts.calibration.apply(forecast, self.parts.quantiles.len(), group);
+        }
+    }
+
     /// Takes one candidate's lowest quantiles out of a block's and calibrates them.
     fn read(
         &self,
@@ -215,7 +238,7 @@ impl Model {
     ///
     /// # Panics
     /// `stride` is smaller than `out` is long, or `bins` is shorter than the features times `stride`.
-    pub fn forecast_bins(&self, bins: &[u8], stride: usize, group: u16, out: &mut [Forecast]) {
+    fn forecast_bins(&self, bins: &[u8], stride: usize, group: u16, out: &mut [Forecast]) {
         assert!(out.len() <= stride, "{} candidates do not fit a stride of {stride}", out.len());
         let mut sums = [0.0f32; MAX_QUANTILES * BLOCK];
         let mut block_bins = [0u8; FEATURE_COUNT * BLOCK];
@@ -260,8 +283,11 @@ impl Model {
     }
 }
 
-/// What the forest says, before calibration.
+/// What the trees say, before calibration.
 fn raw_forecast(parts: &ModelParts, row: &Row) -> Forecast {
+    if let Some(ensemble) = &parts.ensemble {
+        return ensemble.forecast(row);
+    }
     let mut bins = [0u8; FEATURE_COUNT];
     let mut forecast = Forecast { n: parts.quantiles.len(), ..Forecast::default() };
     parts.forest.bin_row(row, &mut bins);
