@@ -5,7 +5,8 @@
 //! boosting started from, so there is nothing beside the trees.
 //!
 //! A split's `decision_type` is a bit field: 1 categorical, 2 default left, 4 and 8 the kind of missing value (none, zero, NaN).
-//! Where there is none, NaN is read as zero and compared (`Tree::NumericalDecision` in LightGBM's `tree.h`).
+//! Where there is none, NaN is read as zero and compared (`Tree::NumericalDecision` in LightGBM's `tree.h`). Its predictor takes every
+//! value up to 1e-35 for zero before it asks a tree, and its trainer puts thresholds exactly there: see `largest_left`.
 
 use super::error::ImportError;
 use super::pre_order::{self, Child, Fork};
@@ -13,7 +14,7 @@ use super::{Foreign, Limits, names, parsed_level};
 use std::collections::HashMap;
 use std::str::FromStr;
 use tailcast_features::FEATURE_COUNT;
-use tailcast_model::ensemble::{BinarySplit, BinaryTree, MAX_TREE_NODES, Trainer, at_most};
+use tailcast_model::ensemble::{BinarySplit, BinaryTree, MAX_TREE_NODES, Trainer, ZERO, at_most};
 
 /// What a message calls the format.
 const FORMAT: &str = "LightGBM text model";
@@ -245,7 +246,16 @@ fn question(feature: u16, threshold: f64, decision_type: u8) -> Result<BinarySpl
         2 => (default_left, false),
         _ => return Err(format!("has the decision_type {decision_type}, allowed are 0 to 11")),
     };
-    Ok(BinarySplit { feature, threshold: at_most(threshold), right: 0, missing_left, zero_is_missing })
+    Ok(BinarySplit { feature, threshold: largest_left(threshold), right: 0, missing_left, zero_is_missing })
+}
+
+/// The largest value that goes left. All that is zero to LightGBM goes as zero does, whatever its sign.
+fn largest_left(threshold: f64) -> f32 {
+    match threshold.abs() <= f64::from(ZERO) {
+        false => at_most(threshold),
+        true if threshold >= 0.0 => ZERO,
+        true => (-ZERO).next_down(),
+    }
 }
 
 fn value<'a>(section: &Section<'a>, start: usize, key: &str) -> Result<Line<'a>, ImportError> {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::dataset::testing::{learnable_log, stream_bytes};
+use crate::train::Source;
 use proptest::prelude::*;
 use serde::Deserialize;
 use tailcast_model::Model;
@@ -114,6 +116,24 @@ fn trees_and_nodes_are_counted_while_they_are_read() {
     assert!(limits.count(&tree).unwrap_err().to_string().contains("more than 10000 trees"));
     let mut limits = Limits { trees: 0, nodes: MAX_NODES };
     assert!(limits.count(&tree).unwrap_err().to_string().contains("nodes"));
+}
+
+/// Trees that know nothing of this log: a shift gives them its coverage, and no more than that.
+#[test]
+fn a_shift_gives_the_coverage_of_the_log_and_the_judgement_says_what_it_is_worth() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.arrow"), stream_bytes(&[learnable_log(6_000, 3)])).unwrap();
+    let mut parts = import(Trainer::LightGbm, &LIGHTGBM.map(|name| file(name, None))).unwrap().parts;
+    let calibrated = calibrate(&mut parts, Source::Log(directory.path().to_owned()), 1).unwrap();
+    assert_eq!(parts.calibration.offsets, calibrated.offsets);
+    assert!(calibrated.offsets.iter().all(|offset| offset.abs() > 0.1), "{:?}", calibrated.offsets);
+    for row in &calibrated.coverage {
+        // 900 rows judge and as many calibrate: three standard errors of the median are 0.07.
+        assert!((row.overall - f64::from(row.level)).abs() < 0.07, "{row:?}");
+    }
+    assert!(!calibrated.judgement.wins && calibrated.judgement.gate(false).is_err());
+    assert_eq!(parts.metrics["beats_baselines"], 0.0);
+    assert_eq!(model(Imported { parts, notes: Vec::new() }).parts().calibration.offsets, calibrated.offsets);
 }
 
 /// A file with a piece replaced: near enough to a model that every step of the reading is reached.

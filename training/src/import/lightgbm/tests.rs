@@ -49,6 +49,24 @@ fn trees_missing_values_and_the_level_are_read() {
 }
 
 #[test]
+fn what_is_zero_to_lightgbm_goes_as_zero_does() {
+    let kzero = f64::from(ZERO);
+    for threshold in [0.0, -0.0, kzero, kzero / 2.0] {
+        let largest = largest_left(threshold);
+        assert!(
+            [-ZERO, -0.0, 0.0, ZERO].iter().all(|value| *value <= largest) && ZERO.next_up() > largest,
+            "{threshold}"
+        );
+    }
+    for threshold in [-kzero, -kzero / 2.0] {
+        let largest = largest_left(threshold);
+        assert!([-ZERO, -0.0, 0.0, ZERO].iter().all(|value| *value > largest), "{threshold}");
+        assert!((-ZERO).next_down() <= largest, "{threshold}");
+    }
+    assert_eq!([largest_left(2e-35), largest_left(-2e-35)], [at_most(2e-35), at_most(-2e-35)]);
+}
+
+#[test]
 fn windows_line_ends_are_taken() {
     assert_eq!(read(&text().replace('\n', "\r\n")).unwrap(), read(&text()).unwrap());
 }
