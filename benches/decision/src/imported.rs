@@ -8,9 +8,9 @@ use tailcast_model::ensemble::{BinarySplit, BinaryTree, EnsembleParts, Node, Tra
 use tailcast_model::{ArtefactError, Ensemble};
 
 /// Leaves of each tree: LightGBM's default.
-pub const LEAVES: usize = 31;
+const LEAVES: usize = 31;
 
-/// [`TREES`] trees of [`LEAVES`] leaves for each quantile, each leaf split in two as chance wants it: some branches are
+/// [`TREES`] trees of 31 leaves for each quantile, each leaf split in two as chance wants it: some branches are
 /// deep, as where leaves are split by their gain.
 ///
 /// # Errors

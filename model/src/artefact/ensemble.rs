@@ -29,7 +29,7 @@ pub(super) fn tensors(ensemble: &EnsembleParts) -> Vec<Tensor> {
     };
     let flag = |node: &Node| match node {
         Node::Split(split) => {
-            u8::from(split.missing_left) * MISSING_LEFT | u8::from(split.zero_is_missing) * ZERO_IS_MISSING
+            (u8::from(split.missing_left) * MISSING_LEFT) | (u8::from(split.zero_is_missing) * ZERO_IS_MISSING)
         }
         Node::Leaf(_) => 0,
     };

@@ -25,6 +25,9 @@ const HOW: &str = "lightgbm.Dataset(…, feature_name=[…])";
 /// Objectives whose raw score is the forecast itself.
 const OBJECTIVES: [&str; 3] = ["quantile", "regression", "regression_l1"];
 
+/// Lines of the header or of one tree: LightGBM writes about twenty, and each is kept until its section is read.
+const MAX_LINES: usize = 100;
+
 /// Bits of `decision_type`.
 const CATEGORICAL: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
@@ -102,6 +105,9 @@ fn section<'a>(lines: &mut std::iter::Peekable<impl Iterator<Item = Line<'a>>>) 
     let mut section = Section::new();
     let goes_on = |(_, line): &Line<'_>| !line.is_empty() && !line.starts_with("Tree=") && *line != "end of trees";
     while let Some((number, line)) = lines.next_if(goes_on) {
+        if section.len() == MAX_LINES {
+            return Err(wrong(number, format!("more than {MAX_LINES} lines without a blank one")));
+        }
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         if section.insert(key, (number, value)).is_some() {
             return Err(wrong(number, format!("{} is there twice", shown(key))));

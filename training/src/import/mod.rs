@@ -2,7 +2,7 @@
 //!
 //! | file | is |
 //! | --- | --- |
-//! | [`lightgbm`], [`xgboost`] | the two formats |
+//! | `lightgbm`, `xgboost` | the two formats |
 //! | `names` | the model's features, found in the schema |
 //! | `pre_order` | trees as arrays of children, into the order that a model keeps |
 //! | [`calibrated`] | conformal shifts and a judgement from a log of this proxy's own |
@@ -36,7 +36,7 @@ use tailcast_model::ensemble::{BinaryTree, Ensemble, EnsembleParts, MAX_NODES, T
 use tailcast_model::forest::MAX_TREES;
 use tailcast_model::{MAX_QUANTILES, ModelParts};
 
-/// Largest file that is read: a million nodes, the most that a model may have, are about as many bytes in either format.
+/// Largest file that is read: a million nodes, the most that a model may have, are some 90 MB of JSON and less as text.
 pub const MAX_FILE_BYTES: u64 = 128 << 20;
 
 /// Bytes of all names of features together.

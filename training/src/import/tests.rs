@@ -126,7 +126,7 @@ fn a_shift_gives_the_coverage_of_the_log_and_the_judgement_says_what_it_is_worth
     let mut parts = import(Trainer::LightGbm, &LIGHTGBM.map(|name| file(name, None))).unwrap().parts;
     let calibrated = calibrate(&mut parts, Source::Log(directory.path().to_owned()), 1).unwrap();
     assert_eq!(parts.calibration.offsets, calibrated.offsets);
-    assert!(calibrated.offsets.iter().all(|offset| offset.abs() > 0.1), "{:?}", calibrated.offsets);
+    assert!(calibrated.offsets.iter().any(|offset| offset.abs() > 0.5), "{:?}", calibrated.offsets);
     for row in &calibrated.coverage {
         // 900 rows judge and as many calibrate: three standard errors of the median are 0.07.
         assert!((row.overall - f64::from(row.level)).abs() < 0.07, "{row:?}");

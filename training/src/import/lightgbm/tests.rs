@@ -133,6 +133,8 @@ fn damage_is_refused_with_its_line() {
         let error = refusal(from, to);
         assert!(error.contains(says), "{to}: {error}");
     }
+    let surplus: String = (0..MAX_LINES).map(|at| format!("key{at}=1\n")).collect();
+    assert!(refusal("label_index=0\n", &surplus).contains("more than 100 lines"));
     let text = text();
     let cut = &text[..text.find("end of trees").unwrap()];
     assert!(read(cut).unwrap_err().to_string().contains("cut off"));
