@@ -4,7 +4,7 @@
 //! a load and the others' loads fill the wait; a leaf is its own successor, so rows that have arrived stay where they are
 //! until all have. Trees are the outer loop: one is used for all rows of a block while it is in the first-level cache.
 //!
-//! Rejected: one row after the other (1.9 times the time), and bit vectors of leaves (QuickScorer, Lucchese et al. 2015): they
+//! Rejected: one row after the other (each step waits for the one before), and bit vectors of leaves (QuickScorer, Lucchese et al. 2015): they
 //! pay where a thousand rows share a pass over the thresholds of a feature, and a decision has ten.
 
 use super::{BinarySplit, EnsembleParts, Node, Trainer, ZERO};

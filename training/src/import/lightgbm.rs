@@ -128,10 +128,9 @@ fn check_header(header: &Section<'_>) -> Result<Vec<u16>, ImportError> {
         }
         _ => Ok(()),
     };
-    if let Some((line, version)) = header.get("version") {
-        if !["v2", "v3", "v4"].contains(version) {
-            return Err(wrong(*line, format!("version {} is unknown, v2 to v4 are read", shown(version))));
-        }
+    let unknown = |(_, version): &&Line<'_>| !["v2", "v3", "v4"].contains(version);
+    if let Some((line, version)) = header.get("version").filter(unknown) {
+        return Err(wrong(*line, format!("version {} is unknown, v2 to v4 are read", shown(version))));
     }
     one("num_class")?;
     one("num_tree_per_iteration")?;
