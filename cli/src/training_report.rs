@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 use tailcast_training::TrainReport;
 use tailcast_training::Trained;
-use tailcast_training::judge::Score;
+use tailcast_training::judge::{Judgement, Score};
 use tailcast_training::split::Slice;
 
 /// Features that are named: enough to see what the model looks at.
@@ -17,7 +17,7 @@ pub fn text(report: &TrainReport) -> String {
     let mut text = rows(report);
     text.push_str(&split(report));
     text.push('\n');
-    text.push_str(&judgement(report));
+    text.push_str(&judgement(&report.judgement));
     text.push('\n');
     let line = |text: &mut String, name: &str, value: &str| _ = writeln!(text, "{name:<13} {value}");
     line(&mut text, "model", &format!("{}, {} trees ({})", report.model_id, report.trees, report.setting));
@@ -121,8 +121,7 @@ fn split(report: &TrainReport) -> String {
 }
 
 /// Losses and coverage of the model and of what it must beat.
-fn judgement(report: &TrainReport) -> String {
-    let judgement = &report.judgement;
+pub fn judgement(judgement: &Judgement) -> String {
     let levels: Vec<String> = judgement.levels.iter().map(|one| level(*one)).collect();
     let mut header = vec![format!("on {} held-out rows", judgement.rows), "loss".to_owned()];
     header.extend(levels.iter().map(|level| format!("loss {level}")));

@@ -55,6 +55,36 @@ fn imported(folder: &Path, rows: u32) -> PathBuf {
     trace
 }
 
+fn fixture(name: &str) -> PathBuf {
+    repository("training/src/import/fixtures").join(name)
+}
+
+#[test]
+fn a_model_that_was_trained_elsewhere_is_imported_inspected_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("m.tailcast");
+    let (p50, p90) = (fixture("lightgbm-p0.5.txt"), fixture("lightgbm-p0.9.txt"));
+    let import = |p50: &Path| run(&[&"model", &"import", &"--lightgbm", &p90, &"--lightgbm", &p50, &"--out", &model]);
+    let text = import(&p50).expect_code(0).stdout();
+    assert!(text.contains("p50, p90 of 8 trees by LightGBM"), "{text}");
+    run(&[&"model", &"verify", &model]).expect_code(0);
+    let inspected = run(&[&"model", &"inspect", &"--json", &model]).expect_code(0).json();
+    assert_eq!((&inspected["trained_by"], &inspected["format_version"]), (&"LightGBM".into(), &2.into()));
+    assert!(run(&[&"model", &"inspect", &model]).expect_code(0).stdout().contains("trained by  LightGBM"));
+    let before = std::fs::read(&model).unwrap();
+    let mut of_another_level = p50.into_os_string();
+    of_another_level.push("=0.75");
+    let ran = import(Path::new(&of_another_level)).expect_code(1);
+    assert!(
+        ran.stderr().contains("lightgbm-p0.5.txt: quantile levels: the model was trained for 0.5"),
+        "{}",
+        ran.stderr()
+    );
+    let ran = run(&[&"model", &"import", &"--xgboost", &p90, &"--out", &model]).expect_code(1);
+    assert!(ran.stderr().contains("this is no XGBoost JSON model"), "{}", ran.stderr());
+    assert_eq!(std::fs::read(&model).unwrap(), before, "a refused model changes nothing");
+}
+
 #[test]
 fn an_imported_log_trains_a_model_that_is_inspected_verified_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();

@@ -120,6 +120,15 @@ impl Forest {
         Ok(forest)
     }
 
+    /// No trees and no borders: what stands in a model whose trees are an [`crate::Ensemble`].
+    ///
+    /// # Errors
+    /// So many quantiles cannot be forecast.
+    pub(crate) fn without_trees(quantiles: usize) -> Result<Self, ArtefactError> {
+        let borders = vec![Vec::new(); tailcast_features::FEATURE_COUNT];
+        Self::new(ForestParts { borders, base: vec![0.0; quantiles], trees: Vec::new() })
+    }
+
     /// The forest as it is stored.
     pub fn parts(&self) -> &ForestParts {
         &self.parts

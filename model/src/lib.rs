@@ -6,6 +6,7 @@
 //! | [`model`] | [`Model`]: a validated artefact, ready to forecast |
 //! | [`parts`] | [`ModelParts`]: what a trainer hands over |
 //! | [`forest`] | oblivious multi-quantile trees on u8 bins |
+//! | [`ensemble`] | ordinary binary trees that LightGBM or XGBoost trained |
 //! | [`quantised`], [`kernel`] | its leaves as integers; the innermost loops |
 //! | `ladder` | values to bins |
 //! | [`decision`] | the forest compiled for all candidates of a request at once |
@@ -15,13 +16,14 @@
 //! | [`importance`] | which features the trees gained from |
 //!
 //! It links no training library, opens no socket and reads no clock, so the proxy can hold it on the hot path and
-//! a test can hold it anywhere. Rejected: a trait for "a model". There is one kind, and the policy calls it for
-//! every candidate of every request.
+//! a test can hold it anywhere. Rejected: a trait for "a model". There are two kinds of trees, and the policy
+//! calls them for every candidate of every request.
 
 pub mod artefact;
 pub mod bandit;
 pub mod calibration;
 pub mod decision;
+pub mod ensemble;
 pub mod errors;
 pub mod forecast;
 pub mod forest;
@@ -35,6 +37,7 @@ pub mod quantised;
 
 pub use artefact::error::ArtefactError;
 pub use decision::DecisionForecasts;
+pub use ensemble::Ensemble;
 pub use forecast::{Forecast, Level, MAX_QUANTILES, pinball};
 pub use forest::Forest;
 pub use model::Model;

@@ -66,7 +66,8 @@ impl Model {
         }
         Ok(Self {
             scale: LevelScale::new(&parts.quantiles),
-            decision: DecisionForest::new(&parts.forest),
+            // Imported trees have no forest to compile.
+            decision: if parts.ensemble.is_some() { None } else { DecisionForest::new(&parts.forest) },
             parts,
             checksum,
             bytes: bytes.to_vec(),
@@ -122,6 +123,9 @@ impl Model {
     /// The highest value of a feature that any tree tells from those above; `None` where none asks for it. Beyond it the
     /// forecast does not change with the feature.
     pub fn highest_border(&self, feature: usize) -> Option<f32> {
+        if let Some(ensemble) = &self.parts.ensemble {
+            return ensemble.highest_border(feature);
+        }
         let forest = self.parts.forest.parts();
         let borders = forest.borders.get(feature)?;
         let splits = forest.trees.iter().flat_map(|tree| &tree.splits);
@@ -144,6 +148,12 @@ impl Model {
 
     /// Forecasts of many candidates; as many as the shorter of `rows` and `out`.
     pub fn forecast_batch(&self, rows: &[Row], group: u16, out: &mut [Forecast]) {
+        if let Some(ensemble) = &self.parts.ensemble {
+            let count = rows.len().min(out.len());
+            let out = &mut out[..count];
+            ensemble.forecast_batch(usize::MAX, rows, out);
+            return self.calibrate(out, group);
+        }
         let mut bins = [0u8; FEATURE_COUNT * BLOCK];
         for (rows, out) in rows.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
             let count = rows.len().min(out.len());
@@ -175,13 +185,43 @@ impl Model {
                 forest.forecast(Wanted { depth, group, calibration, kernel }, candidates, out);
             }
             None => {
-                out.reset(candidates.len(), depth.min(self.parts.quantiles.len()), 0);
+                let depth = depth.min(self.parts.quantiles.len());
+                out.reset(candidates.len(), depth, 0);
+                if let Some(ensemble) = &self.parts.ensemble {
+                    return self.forecast_imported(ensemble, depth, candidates, group, out);
+                }
                 for candidate in 0..candidates.len() {
                     let mut row = candidates.row(candidate);
                     let now = self.forecast(&row, group);
                     row[index::IN_FLIGHT] += 1.0;
                     out.set(candidate, &now, &self.forecast(&row, group));
                 }
+            }
+        }
+    }
+
+    /// A decision by imported trees: a block of rows at a time, on the stack.
+    fn forecast_imported(
+        &self,
+        ensemble: &Ensemble,
+        depth: usize,
+        candidates: &Columns,
+        group: u16,
+        out: &mut DecisionForecasts,
+    ) {
+        let mut rows = [[f32::NAN; FEATURE_COUNT]; BLOCK];
+        let (mut now, mut busier) = ([Forecast::default(); BLOCK], [Forecast::default(); BLOCK]);
+        for start in (0..candidates.len()).step_by(BLOCK) {
+            let count = (candidates.len() - start).min(BLOCK);
+            for (place, row) in rows.iter_mut().take(count).enumerate() {
+                *row = candidates.row(start + place);
+            }
+            ensemble.forecast_decision(depth, &rows[..count], &mut now[..count], &mut busier[..count]);
+            for place in 0..count {
+                for forecast in [&mut now[place], &mut busier[place]] {
+                    self.parts.calibration.apply(forecast, self.parts.quantiles.len(), group);
+                }
+                out.set(start + place, &now[place], &busier[place]);
             }
         }
     }
@@ -217,7 +257,7 @@ impl Model {
     ///
     /// # Panics
     /// `stride` is smaller than `out` is long, or `bins` is shorter than the features times `stride`.
-    pub fn forecast_bins(&self, bins: &[u8], stride: usize, group: u16, out: &mut [Forecast]) {
+    fn forecast_bins(&self, bins: &[u8], stride: usize, group: u16, out: &mut [Forecast]) {
         assert!(out.len() <= stride, "{} candidates do not fit a stride of {stride}", out.len());
         let mut sums = [0.0f32; MAX_QUANTILES * BLOCK];
         let mut block_bins = [0u8; FEATURE_COUNT * BLOCK];
@@ -262,8 +302,11 @@ impl Model {
     }
 }
 
-/// What the forest says, before calibration.
+/// What the trees say, before calibration.
 fn raw_forecast(parts: &ModelParts, row: &Row) -> Forecast {
+    if let Some(ensemble) = &parts.ensemble {
+        return ensemble.forecast(row);
+    }
     let mut bins = [0u8; FEATURE_COUNT];
     let mut forecast = Forecast { n: parts.quantiles.len(), ..Forecast::default() };
     parts.forest.bin_row(row, &mut bins);

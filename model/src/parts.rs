@@ -7,6 +7,7 @@
 use crate::artefact::error::ArtefactError;
 use crate::bandit::Bandit;
 use crate::calibration::Calibration;
+use crate::ensemble::Ensemble;
 use crate::errors::ErrorHead;
 use crate::forecast::MAX_QUANTILES;
 use crate::forest::Forest;
@@ -40,6 +41,8 @@ pub struct ModelParts {
     pub quantiles: Vec<f32>,
     /// The trees, over the rows of the feature schema.
     pub forest: Forest,
+    /// Trees that another library trained. Where there are some, they forecast and `forest` is empty.
+    pub ensemble: Option<Ensemble>,
     /// Shifts of the forest's quantiles.
     pub calibration: Calibration,
     /// Tenant groups.
@@ -76,6 +79,7 @@ impl ModelParts {
             calibration: Calibration::zero(groups.count, quantiles.len()),
             quantiles,
             forest,
+            ensemble: None,
             groups,
             bandit: Bandit::default(),
             errors: ErrorHead::constant(PRIOR_ERROR_RATE),
@@ -90,6 +94,21 @@ impl ModelParts {
         }
     }
 
+    /// Trees of another library alone, everything else as in [`ModelParts::new`].
+    ///
+    /// # Errors
+    /// There are more or fewer quantiles than a model may have.
+    pub fn imported(quantiles: Vec<f32>, ensemble: Ensemble) -> Result<Self, ArtefactError> {
+        let mut parts = Self::new(quantiles, Forest::without_trees(ensemble.quantile_count())?);
+        parts.ensemble = Some(ensemble);
+        Ok(parts)
+    }
+
+    /// Trees, of whichever kind.
+    pub fn tree_count(&self) -> usize {
+        self.ensemble.as_ref().map_or(self.forest.tree_count(), Ensemble::tree_count)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ArtefactError> {
         let levels = &self.quantiles;
         let inside = levels.iter().all(|level| *level > 0.0 && *level < 1.0);
@@ -99,6 +118,18 @@ impl ModelParts {
         }
         ArtefactError::check_len("forest.base", self.forest.quantile_count(), vec![levels.len()])?;
         ArtefactError::check_len("forest.border_counts", self.forest.feature_count(), vec![FEATURE_COUNT])?;
+        if let Some(ensemble) = &self.ensemble {
+            ArtefactError::check_len("ensemble.base", ensemble.quantile_count(), vec![levels.len()])?;
+            let forest = self.forest.parts();
+            let is_empty = |borders: &Vec<f32>| borders.is_empty();
+            if !forest.trees.is_empty()
+                || !forest.borders.iter().all(is_empty)
+                || forest.base.iter().any(|base| *base != 0.0)
+            {
+                let both = "imported trees are the model's only trees, its forest must be empty".to_owned();
+                return Err(ArtefactError::Metadata(both));
+            }
+        }
         self.groups.validate()?;
         self.calibration.validate(self.groups.count, levels.len())?;
         self.bandit.validate(self.groups.count)?;

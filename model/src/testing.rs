@@ -3,6 +3,7 @@
 
 use crate::bandit::Bandit;
 use crate::calibration::Calibration;
+use crate::ensemble::{BinarySplit, BinaryTree, Ensemble, EnsembleParts, Node, Trainer};
 use crate::errors::{ErrorHead, ErrorTerm};
 use crate::forest::{Forest, ForestParts, MAX_DEPTH, Split, Tree};
 use crate::groups::TenantGroups;
@@ -58,6 +59,65 @@ pub(crate) fn any_forest_up_to(depth: usize, features: usize, quantiles: usize) 
             trees,
         })
     })
+}
+
+/// A valid binary tree of up to 15 splits.
+pub(crate) fn any_binary_tree() -> impl Strategy<Value = BinaryTree> {
+    let leaf = (-1.0f64..1.0).prop_map(|value| vec![Node::Leaf(value)]);
+    let nodes = leaf.prop_recursive(6, 31, 2, |below| {
+        let question =
+            (0..FEATURE_COUNT as u16, prop_oneof![(-12i8..12).prop_map(f32::from), -12.0f32..12.0], any::<[bool; 2]>());
+        (question, below.clone(), below).prop_map(
+            |((feature, threshold, [missing_left, zero_is_missing]), left, right)| {
+                let right_at = 1 + left.len() as u16;
+                let split = BinarySplit { feature, threshold, right: right_at, missing_left, zero_is_missing };
+                let moved = |by: usize, node: Node| match node {
+                    Node::Split(split) => Node::Split(BinarySplit { right: split.right + by as u16, ..split }),
+                    leaf => leaf,
+                };
+                let left_count = left.len();
+                let left = left.into_iter().map(|node| moved(1, node));
+                let right = right.into_iter().map(|node| moved(1 + left_count, node));
+                std::iter::once(Node::Split(split)).chain(left).chain(right).collect()
+            },
+        )
+    });
+    nodes.prop_map(|nodes| BinaryTree { nodes })
+}
+
+/// A valid ensemble of either library.
+pub(crate) fn any_ensemble(quantiles: usize) -> impl Strategy<Value = EnsembleParts> {
+    let trees = prop::collection::vec(prop::collection::vec(any_binary_tree(), 0..6), quantiles);
+    let base = prop::collection::vec((-3.0f32..3.0).prop_map(f64::from), quantiles);
+    let trainer = prop_oneof![Just(Trainer::LightGbm), Just(Trainer::XgBoost)];
+    (trainer, base, trees).prop_map(|(trainer, base, trees)| EnsembleParts { trainer, base, trees })
+}
+
+/// Two quantiles of one tree each, with a question of every kind.
+pub(crate) fn small_ensemble() -> EnsembleParts {
+    let split = |feature, threshold, right, missing_left, zero_is_missing| {
+        Node::Split(BinarySplit { feature, threshold, right, missing_left, zero_is_missing })
+    };
+    let low = vec![
+        split(3, 1.5, 4, true, false),
+        split(5, 0.0, 3, false, true),
+        Node::Leaf(0.5),
+        Node::Leaf(0.75),
+        Node::Leaf(1.0),
+    ];
+    let high = vec![split(10, 4.0, 2, false, false), Node::Leaf(2.0), Node::Leaf(3.0)];
+    EnsembleParts {
+        trainer: Trainer::LightGbm,
+        base: vec![0.0, 0.25],
+        trees: vec![vec![BinaryTree { nodes: low }], vec![BinaryTree { nodes: high }]],
+    }
+}
+
+/// [`small_parts`] with imported trees in place of the forest.
+pub(crate) fn imported_parts() -> ModelParts {
+    let ensemble = Ensemble::new(small_ensemble()).unwrap();
+    let imported = ModelParts::imported(vec![0.5, 0.99], ensemble).unwrap();
+    ModelParts { forest: imported.forest, ensemble: imported.ensemble, ..small_parts() }
 }
 
 /// A small model in which every part is in use: two tenant groups, two endpoints, one tree.

@@ -19,6 +19,7 @@
 //! | [`promotion`] | from a trained model to a published one, through the gate |
 //! | [`follow`] | when to train again: timer and drift |
 //! | [`mod@train`] | all of it in order, with a report |
+//! | [`import`] | a model that LightGBM or XGBoost trained, into the artefact |
 //! | [`ope`] | off-policy evaluation of another policy on the log |
 //! | [`sequential`] | control against treatment in a log, with a test for looking at any time |
 
@@ -34,6 +35,7 @@ pub mod follow;
 pub mod forecast;
 pub mod gate;
 pub mod groups;
+pub mod import;
 pub mod judge;
 pub mod load;
 pub mod ope;

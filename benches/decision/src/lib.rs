@@ -1,5 +1,9 @@
 //! A pool with a past and a model, for benchmarks of the decision. Run them with `cargo bench -p tailcast-bench-decision`.
 
+mod imported;
+
+pub use imported::ensemble;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::sync::Arc;
@@ -11,6 +15,9 @@ use tailcast_model::{ArtefactError, Forest, Model, ModelParts};
 
 /// Trees of the model: as many as the trainer makes by default.
 pub const TREES: usize = 100;
+
+/// Levels of what every model here forecasts.
+pub const QUANTILES: [f32; 3] = [0.5, 0.95, 0.99];
 
 /// Levels of each tree.
 pub const DEPTH: usize = 6;
@@ -52,7 +59,13 @@ impl Scene {
     /// # Errors
     /// Never, unless the limits of the model change.
     pub fn new(endpoints: usize, policy: PolicyKind) -> Result<Self, ArtefactError> {
-        Self::with(endpoints, BalancerOptions { policy, ..BalancerOptions::default() })
+        let model = Model::new(ModelParts::new(QUANTILES.to_vec(), forest(1)?))?;
+        Ok(Self::with_model(endpoints, policy, model))
+    }
+
+    /// The same with a given model.
+    pub fn with_model(endpoints: usize, policy: PolicyKind, model: Model) -> Self {
+        Self::with(endpoints, BalancerOptions { policy, ..BalancerOptions::default() }, model)
     }
 
     /// The same under `predictive` where the highest of the model's three quantiles is minimised, so that all three are
@@ -63,10 +76,11 @@ impl Scene {
     pub fn of_tail(endpoints: usize) -> Result<Self, ArtefactError> {
         let mut options = BalancerOptions { policy: PolicyKind::Predictive, ..BalancerOptions::default() };
         options.predictive.objective_quantile = 0.99;
-        Self::with(endpoints, options)
+        let model = Model::new(ModelParts::new(QUANTILES.to_vec(), forest(1)?))?;
+        Ok(Self::with(endpoints, options, model))
     }
 
-    fn with(endpoints: usize, mut options: BalancerOptions) -> Result<Self, ArtefactError> {
+    fn with(endpoints: usize, mut options: BalancerOptions, model: Model) -> Self {
         let specs =
             (0..endpoints).map(|number| EndpointSpec { name: format!("endpoint-{number}"), weight: 1.0, zone: None });
         let pool = specs.map(|spec| Arc::new(Endpoint::new(&spec, 1))).collect();
@@ -75,7 +89,7 @@ impl Scene {
         options.candidate_features_share = 0.0;
         options.control.share = 0.0;
         let mut balancer = Balancer::new(pool, options, 0, 7, Tick::ZERO);
-        balancer.set_model(Some(Arc::new(Model::new(ModelParts::new(vec![0.5, 0.95, 0.99], forest(1)?))?)));
+        balancer.set_model(Some(Arc::new(model)));
         let tenants = (0..50)
             .flat_map(|tenant| {
                 (0..6).map(move |route| {
@@ -87,7 +101,7 @@ impl Scene {
         for _ in 0..endpoints * 500 {
             scene.request();
         }
-        Ok(scene)
+        scene
     }
 
     /// One request: decided, then finished 100 µs later.

@@ -69,6 +69,15 @@ Examples:
   tailcast model inspect model.tailcast
   tailcast model verify model.tailcast && cp model.tailcast /srv/tailcast/";
 
+pub(super) const MODEL_IMPORT_EXAMPLES: &str = "\
+Examples:
+  tailcast model import --lightgbm p50.txt --lightgbm p95.txt --lightgbm p99.txt --out model.tailcast
+  tailcast model import --xgboost model.json --out model.tailcast --calibrate tailcast-data/log
+  tailcast model import --xgboost median.json=0.5 --xgboost tail.json --out model.tailcast
+
+LightGBM: objective quantile, regression or regression_l1, save_model(\"p99.txt\").
+XGBoost: objective reg:quantileerror, reg:squarederror or reg:absoluteerror, save_model(\"model.json\").";
+
 pub(super) const REGISTRY_EXAMPLES: &str = "\
 Examples:
   tailcast model list models

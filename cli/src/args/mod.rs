@@ -3,9 +3,11 @@
 
 mod eval;
 mod examples;
+mod model_import;
 mod replay;
 
 pub use eval::{EvalCommand, EvalLiveArgs, EvalOpeArgs, EvalSimulateArgs};
+pub use model_import::ModelImportArgs;
 pub use replay::{ImportArgs, ReplayArgs, ReplayCommand, ReplaySubcommand};
 
 use clap::{Args, Parser, Subcommand};
@@ -52,7 +54,8 @@ pub enum Command {
     /// Compare policies: live on sockets, off-policy from a log, or by simulation.
     #[command(subcommand)]
     Eval(EvalCommand),
-    /// Look into a model file, or into a registry of models: list, promote, roll back.
+    /// Look into a model file, import one that LightGBM or XGBoost trained, or look into a registry of models: list,
+    /// promote, roll back.
     #[command(subcommand)]
     Model(ModelCommand),
 }
@@ -162,6 +165,12 @@ pub enum ModelCommand {
     Inspect(ModelArgs),
     /// Validate the file in full, as the proxy does before a swap. Exits with 1 if it would be refused.
     Verify(ModelArgs),
+    /// Make a model of one that LightGBM or XGBoost trained; it then forecasts what the library predicts.
+    ///
+    /// The label must have been the natural log of the latency in milliseconds, the features those of the schema (the
+    /// columns f_* of the log) under their names in any order, missing values NaN. Levels are read from the files where
+    /// they say them.
+    Import(ModelImportArgs),
     /// List a registry: its models, what the gate said of each, and which is champion, previous and shadow.
     List(ListArgs),
     /// Make a model of a registry the champion, whatever the gate said; the champion before becomes the previous.

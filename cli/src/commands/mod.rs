@@ -7,6 +7,7 @@ mod eval_ope;
 mod eval_simulate;
 mod import;
 mod model;
+mod model_import;
 mod registry;
 mod registry_follow;
 mod replay;
@@ -38,6 +39,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(EvalCommand::Simulate(args)) => eval_simulate::run(&args)?,
         Command::Model(ModelCommand::Inspect(args)) => model::inspect(&args)?,
         Command::Model(ModelCommand::Verify(args)) => return model::verify(&args),
+        Command::Model(ModelCommand::Import(args)) => return model_import::run(&args),
         Command::Model(ModelCommand::List(args)) => registry::list(&args)?,
         Command::Model(ModelCommand::Promote(args)) => registry::promote(&args)?,
         Command::Model(ModelCommand::Rollback(args)) => registry::rollback(&args)?,

@@ -26,6 +26,8 @@ struct Inspection {
     parent: Option<String>,
     quantiles: Vec<f32>,
     trees: usize,
+    /// The library, where the trees were imported.
+    trained_by: Option<&'static str>,
     tenant_groups: usize,
     tenants: usize,
     bandit_endpoints: usize,
@@ -80,14 +82,15 @@ impl Inspection {
         Self {
             id: model.id().to_owned(),
             sha256: model.checksum().to_owned(),
-            format_version: artefact::FORMAT_VERSION,
+            format_version: artefact::format_version(parts),
             library_version: parts.library_version.clone(),
             schema_hash: format!("{:016x}", tailcast_features::schema_hash()),
             bytes: model.to_bytes().len() as u64,
             created_unix_secs: parts.created_unix_secs,
             parent: parts.parent.clone(),
             quantiles: parts.quantiles.clone(),
-            trees: parts.forest.tree_count(),
+            trees: parts.tree_count(),
+            trained_by: parts.ensemble.as_ref().map(|ensemble| ensemble.parts().trainer.name()),
             tenant_groups: parts.groups.count,
             tenants: parts.groups.tenants.len(),
             bandit_endpoints: parts.bandit.endpoints.len(),
@@ -96,6 +99,16 @@ impl Inspection {
             window_until_us: parts.window.until_us,
             metrics: parts.metrics.clone(),
             top_features: model.importance().into_iter().take(TOP_FEATURES).collect(),
+        }
+    }
+
+    /// Of an imported model its file does not say on what it was trained.
+    fn training(&self) -> (&'static str, String) {
+        let window =
+            || format!("{} rows, {} to {}", self.rows, moment(self.window_from_us), moment(self.window_until_us));
+        match self.trained_by {
+            Some(library) => ("trained by", library.to_owned()),
+            None => ("trained on", window()),
         }
     }
 
@@ -114,10 +127,7 @@ impl Inspection {
             ("created", moment(created)),
             ("parent", self.parent.clone().unwrap_or_else(|| "none".to_owned())),
             ("forecasts", format!("{} of log-latency by {} trees", quantiles.join(", "), self.trees)),
-            (
-                "trained on",
-                format!("{} rows, {} to {}", self.rows, moment(self.window_from_us), moment(self.window_until_us)),
-            ),
+            self.training(),
             ("tenants", format!("{} known, in {} groups", self.tenants, self.tenant_groups)),
             ("bandit", format!("weights for {} endpoints", self.bandit_endpoints)),
         ] {

@@ -41,11 +41,13 @@ pub enum ArtefactError {
     #[error("the model file is damaged: {0}")]
     Damaged(String),
     /// The file is of a format that this version does not know.
-    #[error("model format version {found} is unknown, this program reads version {known}: use a matching release")]
+    #[error(
+        "model format version {found} is unknown, this program reads versions 1 to {known}: use a matching release"
+    )]
     UnknownVersion {
         /// Version in the file.
         found: u32,
-        /// Version of this program.
+        /// Newest version that this program reads.
         known: u32,
     },
     /// The model was trained on other features than this program computes.

@@ -5,6 +5,7 @@
 
 use super::checksum::BLANK;
 use super::error::ArtefactError;
+use crate::ensemble::Trainer;
 use crate::parts::{ModelParts, TrainingWindow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ pub(super) struct Metadata {
     sha256: String,
     schema_hash: String,
     features: Vec<String>,
+    /// Whose binary trees they are; only in [`super::ENSEMBLE_VERSION`], and always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trained_by: Option<Trainer>,
     pub(super) quantiles: Vec<f32>,
     pub(super) tenant_groups: usize,
     pub(super) default_group: u16,
@@ -51,10 +55,11 @@ impl Metadata {
     pub(super) fn of(parts: &ModelParts) -> Self {
         Self {
             format: FORMAT.to_owned(),
-            format_version: super::FORMAT_VERSION,
+            format_version: super::format_version(parts),
             sha256: BLANK.to_owned(),
             schema_hash: hex(schema_hash()),
             features: FEATURES.iter().map(|feature| feature.name.to_owned()).collect(),
+            trained_by: parts.ensemble.as_ref().map(|ensemble| ensemble.parts().trainer),
             quantiles: parts.quantiles.clone(),
             tenant_groups: parts.groups.count,
             default_group: parts.groups.default_group,
@@ -78,13 +83,22 @@ impl Metadata {
         if heading.format != FORMAT {
             return Err(ArtefactError::NotAnArtefact(format!("its format is {:?}, not {FORMAT:?}", heading.format)));
         }
-        if heading.format_version != super::FORMAT_VERSION {
-            return Err(ArtefactError::UnknownVersion { found: heading.format_version, known: super::FORMAT_VERSION });
+        if !(super::FORMAT_VERSION..=super::ENSEMBLE_VERSION).contains(&heading.format_version) {
+            return Err(ArtefactError::UnknownVersion {
+                found: heading.format_version,
+                known: super::ENSEMBLE_VERSION,
+            });
         }
         if heading.schema_hash != hex(schema_hash()) {
             return Err(ArtefactError::WrongSchema { found: heading.schema_hash, expected: hex(schema_hash()) });
         }
         let metadata: Self = serde_json::from_str(json).map_err(unreadable)?;
+        if metadata.trained_by.is_some() != (metadata.format_version == super::ENSEMBLE_VERSION) {
+            let (version, needed) = (metadata.format_version, super::ENSEMBLE_VERSION);
+            return Err(ArtefactError::Metadata(format!(
+                "trained_by belongs to format version {needed} and to no other, this is {version}"
+            )));
+        }
         match FEATURES.iter().map(|feature| feature.name).eq(metadata.features.iter().map(String::as_str)) {
             true => Ok(metadata),
             false => Err(ArtefactError::Metadata("the features are not those of the schema".to_owned())),

@@ -7,6 +7,7 @@
 //! | `checksum` | SHA-256 over all bytes |
 //! | `metadata` | the JSON |
 //! | `tensors` | typed arrays to and from the container |
+//! | `ensemble` | the tensors of imported trees |
 //! | [`error`] | why a file is refused |
 //!
 //! Reading refuses in this order, so that the message names the cause and not a symptom: size, container,
@@ -15,6 +16,7 @@
 
 mod checksum;
 mod container;
+mod ensemble;
 pub mod error;
 pub mod file;
 mod metadata;
@@ -31,8 +33,17 @@ use metadata::Metadata;
 use tailcast_features::{FEATURE_COUNT, Row};
 use tensors::{Tensor, Tensors};
 
-/// Version of the format. A reader knows exactly one; a change of meaning is a new number.
+/// Version of the format. A reader knows each version exactly; a change of meaning is a new number.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Version of a file whose trees another library trained: `ensemble.*` in place of `forest.*`. Releases that do not know such
+/// trees refuse it by its number, and go on reading the models that were trained here.
+pub const ENSEMBLE_VERSION: u32 = 2;
+
+/// The version of the file of a model.
+pub fn format_version(parts: &ModelParts) -> u32 {
+    if parts.ensemble.is_some() { ENSEMBLE_VERSION } else { FORMAT_VERSION }
+}
 
 /// Largest file that is read: a hundred times a model of a thousand trees, and no danger to a proxy's memory.
 pub const MAX_BYTES: u64 = 64 << 20;
@@ -47,7 +58,10 @@ pub(crate) struct Artefact {
 
 /// Serialises valid parts; the same parts give the same bytes.
 pub(crate) fn write(parts: &ModelParts, canary_forecasts: &[f32]) -> Result<Vec<u8>, ArtefactError> {
-    let mut tensors = forest_tensors(parts.forest.parts());
+    let mut tensors = match &parts.ensemble {
+        Some(ensemble) => ensemble::tensors(ensemble.parts()),
+        None => forest_tensors(parts.forest.parts()),
+    };
     let (groups, quantiles) = (parts.groups.count, parts.quantiles.len());
     let of_tenants = &parts.groups.tenants;
     let cells = [groups, parts.bandit.endpoints.len()];
@@ -79,7 +93,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Artefact, ArtefactError> {
     let metadata = Metadata::from_json(&json)?;
     let mut tensors = Tensors::new(&container);
     let quantiles = metadata.quantiles.len();
-    let forest = read_forest(&mut tensors, quantiles)?;
+    let (forest, ensemble) = match metadata.trained_by {
+        Some(trainer) => (Forest::without_trees(quantiles)?, Some(ensemble::read(&mut tensors, trainer, quantiles)?)),
+        None => (read_forest(&mut tensors, quantiles)?, None),
+    };
     let (groups, cells) = (metadata.tenant_groups, &[metadata.tenant_groups, tensors.len_of("bandit.endpoints")?]);
     let parts = ModelParts {
         calibration: Calibration { offsets: tensors.f32("calibration.offsets", &[groups, quantiles])? },
@@ -93,6 +110,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Artefact, ArtefactError> {
         errors: read_errors(&mut tensors)?,
         canary_rows: read_rows(&mut tensors)?,
         forest,
+        ensemble,
         quantiles: metadata.quantiles,
         importance: metadata.importance,
         window: metadata.window,

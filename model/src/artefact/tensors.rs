@@ -37,6 +37,11 @@ impl Tensor {
         Self { name, dtype: Dtype::U64, shape: vec![values.len()], data }
     }
 
+    pub(super) fn f64(name: &'static str, values: &[f64]) -> Self {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name, dtype: Dtype::F64, shape: vec![values.len()], data }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         self.name
     }
@@ -101,6 +106,10 @@ impl<'a> Tensors<'a> {
 
     pub(super) fn u64(&mut self, name: &'static str) -> Result<Vec<u64>, ArtefactError> {
         Ok(self.flat(name, Dtype::U64)?.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    pub(super) fn f64(&mut self, name: &'static str) -> Result<Vec<f64>, ArtefactError> {
+        Ok(self.flat(name, Dtype::F64)?.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
 
     /// Numbers in exactly this shape.

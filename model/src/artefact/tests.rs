@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::ensemble::Ensemble;
 use crate::model::Model;
-use crate::testing::small_parts;
+use crate::testing::{any_ensemble, imported_parts, small_parts};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -22,8 +23,11 @@ fn refusal(bytes: &[u8]) -> String {
 
 /// The artefact with other contents and a correct checksum: what a faulty or hostile writer could make.
 fn rewritten(edit: impl FnOnce(&mut Value, &mut RawTensors)) -> Vec<u8> {
-    let bytes = bytes();
-    let (json, container, _) = container::unpack(&bytes).unwrap();
+    rewritten_of(&bytes(), edit)
+}
+
+fn rewritten_of(bytes: &[u8], edit: impl FnOnce(&mut Value, &mut RawTensors)) -> Vec<u8> {
+    let (json, container, _) = container::unpack(bytes).unwrap();
     let mut json: Value = serde_json::from_str(&json).unwrap();
     let mut tensors: RawTensors = container
         .iter()
@@ -105,11 +109,11 @@ fn a_file_above_the_size_limit_is_refused() {
 #[test]
 fn other_versions_and_schemas_are_refused_by_name_whatever_else_they_say() {
     let newer = with_json(|json| {
-        json["format_version"] = 2.into();
+        json["format_version"] = 3.into();
         json["schema_hash"] = "00ff".into();
         json["field_of_the_future"] = true.into();
     });
-    assert!(newer.contains("format version 2 is unknown, this program reads version 1"), "{newer}");
+    assert!(newer.contains("format version 3 is unknown, this program reads versions 1 to 2"), "{newer}");
     let schema = with_json(|json| json["schema_hash"] = "00000000deadbeef".into());
     let ours = format!("{:016x}", tailcast_features::schema_hash());
     assert!(schema.contains("00000000deadbeef") && schema.contains(&ours) && schema.contains("retrain"), "{schema}");
@@ -202,6 +206,81 @@ fn crossing_leaves_are_accepted_because_forecasts_are_uncrossed() {
     assert_eq!(forecast.ln_ms(), [1.125, 1.125]);
 }
 
+/// Overwrites one number of a tensor of a model with imported trees.
+fn imported_with_value<const N: usize>(name: &str, at: usize, value: [u8; N]) -> String {
+    let imported = Model::new(imported_parts()).unwrap().to_bytes();
+    refusal(&rewritten_of(&imported, |_, tensors| {
+        tensors.get_mut(name).unwrap().2[at * N..(at + 1) * N].copy_from_slice(&value);
+    }))
+}
+
+/// Files that earlier releases wrote, one for each version of the format, of the models in `crate::testing`.
+#[test]
+fn files_of_every_version_are_read_and_forecast_what_they_did() {
+    let row = [1.0; FEATURE_COUNT];
+    let old = Model::from_bytes(include_bytes!("golden/v1.tailcast")).unwrap();
+    assert_eq!(old.forecast(&row, 0).ln_ms(), [4.125, 5.75]);
+    assert_eq!((&old.parts().forest, old.parts().ensemble.is_none()), (&small_parts().forest, true));
+    let imported = Model::from_bytes(include_bytes!("golden/v2.tailcast")).unwrap();
+    assert_eq!(imported.forecast(&row, 0).ln_ms(), [0.875, 2.5]);
+    assert_eq!(imported.parts().ensemble, imported_parts().ensemble);
+}
+
+#[test]
+fn only_imported_trees_make_a_file_of_the_newer_version() {
+    let version = |parts| {
+        let bytes = Model::new(parts).unwrap().to_bytes();
+        let (json, ..) = container::unpack(&bytes).unwrap();
+        serde_json::from_str::<Value>(&json).unwrap()["format_version"].as_u64()
+    };
+    assert_eq!(version(small_parts()), Some(1));
+    assert_eq!(version(imported_parts()), Some(2));
+    let imported = Model::new(imported_parts()).unwrap().to_bytes();
+    let renamed = |json: &mut Value, version: u64, trainer: Option<&str>| {
+        json["format_version"] = version.into();
+        match trainer {
+            Some(trainer) => json["trained_by"] = trainer.into(),
+            None => drop(json.as_object_mut().unwrap().remove("trained_by")),
+        }
+    };
+    for (version, trainer, says) in [
+        (1, Some("LightGBM"), "trained_by belongs to format version 2"),
+        (2, None, "trained_by belongs to format version 2"),
+        (1, None, "forest.border_counts is missing"),
+        (2, Some("CatBoost"), "CatBoost"),
+    ] {
+        let error = refusal(&rewritten_of(&imported, |json, _| renamed(json, version, trainer)));
+        assert!(error.contains(says), "{version} {trainer:?}: {error}");
+    }
+    let mut both = imported_parts();
+    both.forest = small_parts().forest;
+    assert!(Model::new(both).unwrap_err().to_string().contains("its forest must be empty"));
+}
+
+#[test]
+fn imported_trees_that_are_damaged_are_refused() {
+    assert!(imported_with_value("ensemble.features", 0, 31u16.to_le_bytes()).contains("ensemble.features is 31"));
+    assert!(
+        imported_with_value("ensemble.features", 0, u16::MAX.to_le_bytes()).contains("ensemble.leaves has 5 values, 6")
+    );
+    assert!(imported_with_value("ensemble.flags", 0, [4]).contains("ensemble.flags is 4"));
+    assert!(imported_with_value("ensemble.rights", 0, 3u16.to_le_bytes()).contains("ensemble.rights is 3"));
+    assert!(
+        imported_with_value("ensemble.thresholds", 0, f32::NAN.to_le_bytes()).contains("ensemble.thresholds has NaN")
+    );
+    assert!(imported_with_value("ensemble.leaves", 0, f64::INFINITY.to_le_bytes()).contains("only finite"));
+    assert!(imported_with_value("ensemble.base", 1, f64::NAN.to_le_bytes()).contains("only finite"));
+    assert!(
+        imported_with_value("ensemble.tree_counts", 0, 2u16.to_le_bytes())
+            .contains("ensemble.node_counts has 2 values, 3")
+    );
+    assert!(
+        imported_with_value("ensemble.node_counts", 0, 4u16.to_le_bytes())
+            .contains("ensemble.thresholds has 8 values, 7")
+    );
+    assert!(imported_with_value("ensemble.leaves", 1, 0.8f64.to_le_bytes()).starts_with("canary row 0"));
+}
+
 /// The place of the header's text and its padding is where a changed byte would be easiest to miss.
 #[test]
 fn text_in_the_metadata_cannot_imitate_the_checksum() {
@@ -225,12 +304,23 @@ proptest! {
         prop_assert!(Model::from_bytes(&bytes).is_err());
     }
 
+    #[test]
+    fn any_valid_ensemble_comes_back_equal(ensemble in any_ensemble(2)) {
+        let mut parts = imported_parts();
+        parts.ensemble = Some(Ensemble::new(ensemble).unwrap());
+        let model = Model::new(parts.clone()).unwrap();
+        let back = Model::from_bytes(&model.to_bytes()).unwrap();
+        prop_assert_eq!(&back.parts().ensemble, &parts.ensemble);
+        prop_assert_eq!(back.to_bytes(), model.to_bytes());
+    }
+
     /// With a correct checksum only the validation is left, and it must refuse or serve, never panic.
     #[test]
     fn random_tensor_bytes_are_refused_or_served_but_never_panic(
-        at in any::<prop::sample::Index>(), data in prop::collection::vec(any::<u8>(), 1..16)
+        at in any::<prop::sample::Index>(), data in prop::collection::vec(any::<u8>(), 1..16), imported: bool
     ) {
-        let bytes = rewritten(|_, tensors| {
+        let parts = if imported { imported_parts() } else { small_parts() };
+        let bytes = rewritten_of(&Model::new(parts).unwrap().to_bytes(), |_, tensors| {
             let name = at.get(&tensors.keys().cloned().collect::<Vec<_>>()).clone();
             let tensor = tensors.get_mut(&name).unwrap();
             let length = tensor.2.len();

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::ensemble::Ensemble;
 use crate::forest::Forest;
-use crate::testing::{any_feature_row, any_forest, small_parts};
+use crate::testing::{any_ensemble, any_feature_row, any_forest, imported_parts, small_parts};
 use proptest::prelude::*;
 
 fn row_with(values: &[(usize, f32)]) -> Row {
@@ -86,8 +87,53 @@ fn parts_that_do_not_fit_together_are_refused() {
     assert!(refusal(|p| p.forest = Forest::new(narrow).unwrap()).contains("forest.border_counts has 3 values, 31"));
 }
 
+#[test]
+fn imported_trees_are_shifted_uncrossed_and_asked_for_their_borders_like_any() {
+    let mut parts = imported_parts();
+    parts.calibration.offsets = vec![0.0, 0.5, 9.0, 0.0];
+    let model = Model::new(parts).unwrap();
+    assert_eq!(model.forecast(&row_with(&[]), 0).ln_ms(), [0.75, 3.75]);
+    assert_eq!(model.forecast(&row_with(&[]), 1).ln_ms(), [9.75, 9.75]);
+    assert_eq!(model.highest_border(tailcast_features::index::IN_FLIGHT), Some(4.0));
+    assert_eq!(model.parts().tree_count(), 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_decision_by_imported_trees_equals_each_row_alone(
+        ensemble in any_ensemble(2), rows in prop::collection::vec(any_feature_row(), 1..80), group in 0u16..3
+    ) {
+        let mut parts = imported_parts();
+        parts.ensemble = Some(Ensemble::new(ensemble).unwrap());
+        let model = Model::new(parts).unwrap();
+        // The rows of one decision: equal in what belongs to the request.
+        let mut decision = rows.clone();
+        for row in &mut decision {
+            for (feature, spec) in tailcast_features::FEATURES.iter().enumerate() {
+                if spec.scope == tailcast_features::schema::Scope::Request {
+                    row[feature] = rows[0][feature];
+                }
+            }
+        }
+        let rows = decision;
+        let mut batch = vec![Forecast::default(); rows.len()];
+        model.forecast_batch(&rows, group, &mut batch);
+        let (mut candidates, mut forecasts) = (Columns::default(), DecisionForecasts::default());
+        candidates.fill(&rows);
+        model.forecast_decision(usize::MAX, &candidates, group, &mut forecasts);
+        for (i, row) in rows.iter().enumerate() {
+            let mut fuller = *row;
+            fuller[tailcast_features::index::IN_FLIGHT] += 1.0;
+            let alone = model.forecast(row, group);
+            prop_assert!(alone.ln_ms().windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", alone);
+            prop_assert_eq!(alone, batch[i]);
+            prop_assert_eq!(alone.ln_ms(), forecasts.now(i).ln_ms());
+            let later = model.forecast(&fuller, group);
+            prop_assert_eq!(later.ln_ms(), forecasts.busier(i).ln_ms());
+        }
+    }
 
     #[test]
     fn any_valid_forest_comes_back_bit_equal(forest in any_forest(FEATURE_COUNT, 2), rows in prop::collection::vec(any_feature_row(), 1..5)) {

@@ -202,7 +202,7 @@ impl Models<'_> {
                 policy,
                 rows: learned.log.len(),
                 secs: learned.secs,
-                trees: learned.model.parts().forest.tree_count(),
+                trees: learned.model.parts().tree_count(),
                 top_features: learned.top.clone(),
             })
             .collect()

@@ -109,7 +109,7 @@ fn of_errors(fitted: &ErrorHead) -> errors::ErrorHead {
 }
 
 /// The judgement by name, for whoever has the file and not the report.
-fn metrics(judgement: &Judgement) -> BTreeMap<String, f64> {
+pub(crate) fn metrics(judgement: &Judgement) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::from([
         ("test_rows".to_owned(), judgement.rows as f64),
         ("pinball".to_owned(), judgement.champion.mean_pinball),

@@ -40,6 +40,7 @@ pub mod report;
 pub mod source;
 mod stages;
 
+pub(crate) use assemble::metrics;
 pub use plots::Plots;
 pub use report::TrainReport;
 pub use source::{Source, SourceReports, dataset};
@@ -203,7 +204,7 @@ pub fn train(
         bandit: bandit_report,
         errors: errors_report,
         top_features: model.importance().into_iter().map(|(name, share)| (name.to_owned(), share)).collect(),
-        trees: model.parts().forest.tree_count(),
+        trees: model.parts().tree_count(),
         setting: champion.setting().to_owned(),
         stage_secs: stages.finish(),
         model_id: model.id().to_owned(),
@@ -246,15 +247,15 @@ impl Bound {
 }
 
 /// The three slices, and of each the rows with a whole latency that are fitted evenly.
-struct Slices {
-    split: Split,
-    train: Dataset,
-    calibration: Dataset,
-    test: Dataset,
+pub(crate) struct Slices {
+    pub(crate) split: Split,
+    pub(crate) train: Dataset,
+    pub(crate) calibration: Dataset,
+    pub(crate) test: Dataset,
 }
 
 impl Slices {
-    fn of(dataset: &Dataset, kept: &str) -> Result<Self, TrainError> {
+    pub(crate) fn of(dataset: &Dataset, kept: &str) -> Result<Self, TrainError> {
         let whole: Vec<usize> = (0..dataset.len()).filter(|row| dataset.is_evidence(*row)).collect();
         let few = |rows, needed, why| Err(TrainError::TooFewRows { rows, needed, why });
         if whole.len() < MIN_ROWS {
