@@ -9,6 +9,7 @@
 
 use crate::artefact::{self, Artefact, error::ArtefactError};
 use crate::decision::{DecisionForecasts, DecisionForest, Wanted};
+use crate::ensemble::Ensemble;
 use crate::forecast::{Forecast, Level, LevelScale, MAX_QUANTILES};
 use crate::importance;
 use crate::kernel::{BLOCK, Kernel};
@@ -200,6 +201,13 @@ impl Model {
         }
     }
 
+    /// Shifts what the trees say.
+    fn calibrate(&self, forecasts: &mut [Forecast], group: u16) {
+        for forecast in forecasts {
+            self.parts.calibration.apply(forecast, self.parts.quantiles.len(), group);
+        }
+    }
+
     /// A decision by imported trees: a block of rows at a time, on the stack.
     fn forecast_imported(
         &self,
@@ -217,10 +225,9 @@ impl Model {
                 *row = candidates.row(start + place);
             }
             ensemble.forecast_decision(depth, &rows[..count], &mut now[..count], &mut busier[..count]);
+            self.calibrate(&mut now[..count], group);
+            self.calibrate(&mut busier[..count], group);
             for place in 0..count {
-                for forecast in [&mut now[place], &mut busier[place]] {
-                    self.parts.calibration.apply(forecast, self.parts.quantiles.len(), group);
-                }
                 out.set(start + place, &now[place], &busier[place]);
             }
         }
