@@ -172,7 +172,7 @@ impl Balancer {
         decision.token = Some(self.endpoints[slot].start(self.core));
         decision.view = Some(view);
         self.store.dispatched(slot, now);
-        self.loads.dispatched(slot);
+        self.loads.dispatched();
         Ok(())
     }
 

@@ -19,8 +19,8 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 struct Seen {
     reported: f32,
     own_then: u32,
-    /// Requests that this proxy has sent there since.
-    sent: u32,
+    /// What this proxy had sent to all endpoints by then.
+    sent_then: u64,
     at: Tick,
 }
 
@@ -30,11 +30,13 @@ pub(crate) struct Loads {
     seen: Vec<Option<Seen>>,
     /// When any endpoint last reported: without fresh reports nothing need be looked at.
     latest: Option<Tick>,
+    /// Requests that this proxy has sent to endpoints of this pool.
+    sent: u64,
 }
 
 impl Loads {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self { seen: vec![None; endpoints], latest: None }
+        Self { seen: vec![None; endpoints], latest: None, sent: 0 }
     }
 
     /// Follows a change of the pool: endpoints that stay keep their report.
@@ -55,37 +57,33 @@ impl Loads {
             *seen = report.in_flight.is_finite().then_some(Seen {
                 reported: report.in_flight,
                 own_then: own,
-                sent: 0,
+                sent_then: self.sent,
                 at: now,
             });
         }
     }
 
-    /// Notes that this proxy sent a request to `slot`.
-    pub(crate) fn dispatched(&mut self, slot: usize) {
-        if let Some(Some(seen)) = self.seen.get_mut(slot) {
-            seen.sent = seen.sent.saturating_add(1);
-        }
+    /// Notes that this proxy sent a request.
+    pub(crate) fn dispatched(&mut self) {
+        self.sent += 1;
     }
 
     /// How far the reports can be trusted now.
     pub(crate) fn view(&self, now: Tick) -> View<'_> {
         if self.latest.is_none_or(|latest| now.since(latest) > MAX_AGE) {
-            return View { loads: self, now, unseen: 0.0, mean_foreign: 0.0, is_blind: true };
+            return View { loads: self, now, others_each: 0.0, mean_foreign: 0.0, is_blind: true };
         }
-        let (mut own, mut all, mut sent, mut count) = (0.5, 1.0, 0.0, 0.0);
+        let (mut own, mut all, mut foreign, mut count) = (0.5, 1.0, 0.0, 0.0);
         for seen in self.fresh(now) {
             own += seen.own_then as f32;
             all += seen.reported;
-            sent += seen.sent as f32;
+            foreign += seen.foreign();
             count += 1.0;
         }
-        let unseen = if count > 0.0 { sent * (all / own - 1.0f32).max(0.0) / count } else { 0.0 };
-        let foreign: f32 = self.fresh(now).map(Seen::foreign).sum();
         View {
             loads: self,
             now,
-            unseen,
+            others_each: if count > 0.0 { (all / own - 1.0f32).max(0.0) / self.seen.len() as f32 } else { 0.0 },
             mean_foreign: if count > 0.0 { foreign / count } else { 0.0 },
             is_blind: false,
         }
@@ -108,7 +106,8 @@ impl Seen {
 pub(crate) struct View<'a> {
     loads: &'a Loads,
     now: Tick,
-    unseen: f32,
+    /// Requests that others send to one endpoint, in the mean, for each that this proxy sends to any.
+    others_each: f32,
     mean_foreign: f32,
     /// True where no report is fresh.
     is_blind: bool,
@@ -118,16 +117,27 @@ pub(crate) struct View<'a> {
 const HALF_BELIEVED: f32 = 8.0;
 
 impl View<'_> {
-    /// Requests that *other* proxies have sent to an endpoint, in the mean, since it last reported: what this proxy sent
-    /// itself, times how much more of the load is theirs. All of them saw the same report, so this is how large a herd
-    /// runs to the endpoint that looked best. 0 without reports.
-    pub(crate) fn unseen(&self) -> f32 {
-        self.unseen
+    /// Requests that *other* proxies have sent to `slot`, in the mean, since it last reported: what this proxy sent
+    /// itself, times how much more of the load is theirs. Where all of them saw the same report, this is how large a herd
+    /// runs to the endpoint that looked best. 0 without a report.
+    pub(crate) fn unseen(&self, slot: usize) -> f32 {
+        self.seen(slot).map_or(0.0, |seen| self.since(seen))
     }
 
-    /// How much the unseen count, 0 to 1: 0 where reports are fresh or absent.
-    pub(crate) fn staleness(&self) -> f32 {
-        self.unseen / (self.unseen + HALF_BELIEVED)
+    /// Requests that others send for each that this proxy sends; 0 without reports.
+    pub(crate) fn others(&self) -> f32 {
+        self.others_each * self.loads.seen.len() as f32
+    }
+
+    /// When `slot` reported last; the beginning of time where it did not.
+    pub(crate) fn reported_at(&self, slot: usize) -> Tick {
+        self.seen(slot).map_or(Tick::ZERO, |seen| seen.at)
+    }
+
+    /// How much the unseen count, 0 to 1: 0 where the report is fresh or absent.
+    pub(crate) fn staleness(&self, slot: usize) -> f32 {
+        let unseen = self.unseen(slot);
+        unseen / (unseen + HALF_BELIEVED)
     }
 
     /// Requests in service at each endpoint, in whole requests; `own` is by slot.
@@ -143,14 +153,22 @@ impl View<'_> {
     /// Requests in service at `slot`, of which `own` are this proxy's. The others' part of a report fades into the mean
     /// of all endpoints the more they have sent since: an old difference is one that all have reacted to.
     fn estimate(&self, slot: usize, own: u32) -> f32 {
-        match self.loads.seen.get(slot).copied().flatten() {
-            Some(seen) if self.now.since(seen.at) <= MAX_AGE => {
-                let foreign = seen.foreign() + self.staleness() * (self.mean_foreign - seen.foreign());
+        match self.seen(slot) {
+            Some(seen) => {
+                let foreign = seen.foreign() + self.staleness(slot) * (self.mean_foreign - seen.foreign());
                 own as f32 + foreign
             }
             // Nothing is known of the others there: as many as elsewhere.
-            _ => own as f32 + self.mean_foreign,
+            None => own as f32 + self.mean_foreign,
         }
+    }
+
+    fn seen(&self, slot: usize) -> Option<&Seen> {
+        self.loads.seen.get(slot).and_then(Option::as_ref).filter(|seen| self.now.since(seen.at) <= MAX_AGE)
+    }
+
+    fn since(&self, seen: &Seen) -> f32 {
+        self.loads.sent.saturating_sub(seen.sent_then) as f32 * self.others_each
     }
 
     /// The slots that reported last, the freshest first, at most `count`.
@@ -201,14 +219,19 @@ mod tests {
             let view = loads.view(Tick::ZERO);
             view.estimate(0, 1) - view.estimate(1, 1)
         };
-        assert_eq!(loads.view(Tick::ZERO).unseen(), 0.0, "nothing was sent since");
+        assert_eq!(loads.view(Tick::ZERO).unseen(0), 0.0, "nothing was sent since");
         let mut fresh = Vec::new();
         loads.view(Tick::ZERO).freshest(1, &mut fresh);
         assert_eq!(fresh, [0]);
         assert_eq!(gap(&loads), 8.0);
-        (0..8).for_each(|_| loads.dispatched(0));
+        (0..8).for_each(|_| loads.dispatched());
         // 8 sent by this proxy, whose share of the load is 2.5 of 13, over 2 endpoints.
-        assert!((loads.view(Tick::ZERO).unseen() - 8.0 * (13.0 / 2.5 - 1.0) / 2.0).abs() < 1e-4);
+        assert!((loads.view(Tick::ZERO).unseen(0) - 8.0 * (13.0 / 2.5 - 1.0) / 2.0).abs() < 1e-4);
         assert!(gap(&loads) < 3.0, "{}", gap(&loads));
+        // One that was asked just now is believed, whatever the age of the others' reports.
+        loads.reported(1, &report(2.0), 1, Tick::ZERO);
+        let view = loads.view(Tick::ZERO);
+        assert!(view.unseen(1) == 0.0 && view.unseen(0) > 10.0);
+        assert_eq!(view.estimate(1, 1), 2.0);
     }
 }

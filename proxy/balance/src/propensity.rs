@@ -25,29 +25,27 @@ pub(crate) fn at(candidates: &[LoggedCandidate], uniform: f32) -> usize {
     candidates.iter().rposition(|candidate| candidate.propensity > 0.0).unwrap_or(0)
 }
 
-/// The lower score of two different uniform draws, ties by a fair coin: among n candidates, one that beats w and
-/// ties with t others is chosen with probability (w + t/2) / C(n, 2).
-pub(crate) fn two_choices(candidates: &mut [LoggedCandidate]) {
+/// The lowest score of `draws` different uniform draws, ties by a fair coin: among n candidates, k that tie and beat w
+/// others are chosen, together, with probability (C(w + k, d) − C(w, d)) / C(n, d).
+pub(crate) fn best_of(candidates: &mut [LoggedCandidate], draws: usize) {
     let n = candidates.len();
-    if n < 2 {
-        candidates.iter_mut().for_each(|candidate| candidate.propensity = 1.0);
-        return;
-    }
-    let pairs = (n * (n - 1) / 2) as f32;
+    let draws = draws.clamp(1, n.max(1));
     // Scores side by side and no branches: the inner loop then runs in vector registers.
     let mut near = [0.0f32; NEAR];
     for (score, candidate) in near.iter_mut().zip(candidates.iter()) {
         *score = candidate.score;
     }
+    // C(m, d) / C(n, d), as a product that never leaves 0 to 1.
+    let missed = |m: f32| (0..draws).map(|i| (m - i as f32).max(0.0) / (n - i) as f32).product::<f32>();
     for i in 0..n {
         let own = candidates[i].score;
-        let wins_over = |other: f32| (f32::from(u8::from(own < other)) + f32::from(u8::from(own <= other))) * 0.5;
-        let mut wins: f32 = near[..n.min(NEAR)].iter().map(|other| wins_over(*other)).sum();
+        let mut beaten: f32 = near[..n.min(NEAR)].iter().map(|other| f32::from(u8::from(own < *other))).sum();
+        let mut tied: f32 = near[..n.min(NEAR)].iter().map(|other| f32::from(u8::from(own == *other))).sum();
         for other in candidates.iter().skip(NEAR) {
-            wins += wins_over(other.score);
+            beaten += f32::from(u8::from(own < other.score));
+            tied += f32::from(u8::from(own == other.score));
         }
-        // It ties with itself, which the sum counts as half a win.
-        candidates[i].propensity = (wins - 0.5).max(0.0) / pairs;
+        candidates[i].propensity = (missed(beaten + tied) - missed(beaten)) / tied.max(1.0);
     }
 }
 
@@ -72,18 +70,22 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_two_choices_is_never_chosen_and_the_best_most_often() {
+    fn the_best_of_two_of_three_is_never_the_worst_and_of_all_always_the_best() {
         let mut all = candidates(&[1, 2, 3]);
-        two_choices(&mut all);
-        let propensities: Vec<f32> = all.iter().map(|candidate| candidate.propensity).collect();
-        assert_eq!(propensities, vec![2.0 / 3.0, 1.0 / 3.0, 0.0]);
+        let mut chosen = |draws, expected: [f32; 3]| {
+            best_of(&mut all, draws);
+            all.iter().zip(expected).all(|(candidate, expected)| (candidate.propensity - expected).abs() < 1e-6)
+        };
+        assert!(chosen(2, [2.0 / 3.0, 1.0 / 3.0, 0.0]));
+        assert!(chosen(1, [1.0 / 3.0; 3]));
+        assert!(chosen(9, [1.0, 0.0, 0.0]));
     }
 
     proptest! {
         #[test]
-        fn propensities_sum_to_one(scores in prop::collection::vec(0u8..6, 1..40)) {
+        fn propensities_sum_to_one(scores in prop::collection::vec(0u8..6, 1..40), draws in 1usize..9) {
             let mut all = candidates(&scores);
-            two_choices(&mut all);
+            best_of(&mut all, draws);
             prop_assert!((sum(&all) - 1.0).abs() < 1e-4);
             let least = f32::from(*scores.iter().min().unwrap_or(&0));
             uniform_where(&mut all, |candidate| candidate.score <= least);

@@ -4,6 +4,7 @@
 //! few. Scratch space: it only allocates to grow.
 
 use crate::propensity;
+use tailcast_features::Tick;
 use tailcast_features::log::LoggedCandidate;
 
 /// Candidates within a ratio of the best.
@@ -11,16 +12,22 @@ use tailcast_features::log::LoggedCandidate;
 pub(crate) struct Ties {
     places: Vec<usize>,
     ties: Vec<LoggedCandidate>,
+    /// When each tie last reported, the newest first.
+    ages: Vec<(Tick, usize)>,
+    newest: Vec<LoggedCandidate>,
 }
 
 impl Ties {
-    /// Finds the open candidates whose score is at most `ratio` times that of the best open one.
-    pub(crate) fn find(&mut self, scores: &[f32], open: &[bool], ratio: f32) {
-        let best = scores
-            .iter()
-            .zip(open)
-            .fold(f32::INFINITY, |best, (score, open)| best.min(if *open { *score } else { f32::INFINITY }));
-        let limit = best * ratio;
+    /// The place of the best open candidate, the first of equals; `None` where none is open.
+    pub(crate) fn best(scores: &[f32], open: &[bool]) -> Option<usize> {
+        let open = scores.iter().zip(open).enumerate().filter(|(_, (_, open))| **open);
+        open.map(|(place, (score, _))| (place, *score))
+            .reduce(|best, other| if other.1 < best.1 { other } else { best })
+            .map(|(place, _)| place)
+    }
+
+    /// Finds the open candidates whose score is at most `limit`.
+    pub(crate) fn find(&mut self, scores: &[f32], open: &[bool], limit: f32) {
         // Written in any case, counted where it is one: no branch on what cannot be guessed.
         self.places.resize(scores.len(), 0);
         let mut count = 0;
@@ -39,9 +46,25 @@ impl Ties {
         propensity::uniform_where(&mut self.ties, |_| true);
     }
 
-    /// The better of two.
-    pub(crate) fn two_choices(&mut self) {
-        propensity::two_choices(&mut self.ties);
+    /// The best of so many draws.
+    pub(crate) fn best_of(&mut self, draws: usize) {
+        propensity::best_of(&mut self.ties, draws);
+    }
+
+    /// The best of so many draws among those of which there is the newest report: as many as are drawn, and all that are
+    /// as new as the oldest of them.
+    pub(crate) fn best_of_newest(&mut self, draws: usize, reported_at: impl Fn(usize) -> Tick) {
+        self.ages.clear();
+        self.ages.extend(self.places.iter().enumerate().map(|(tie, place)| (reported_at(*place), tie)));
+        self.ages.sort_unstable_by(|a, b| b.cmp(a));
+        let least = self.ages.get(draws.saturating_sub(1)).or(self.ages.last()).map_or(Tick::ZERO, |age| age.0);
+        self.newest.clear();
+        self.newest.extend(self.ages.iter().filter(|(at, _)| *at >= least).map(|(_, tie)| self.ties[*tie]));
+        propensity::best_of(&mut self.newest, draws);
+        self.ties.iter_mut().for_each(|tie| tie.propensity = 0.0);
+        for ((_, tie), newest) in self.ages.iter().zip(&self.newest) {
+            self.ties[*tie].propensity = newest.propensity;
+        }
     }
 
     /// The places of the ties among the candidates, and their propensities.
@@ -73,11 +96,20 @@ mod tests {
                 (0..scores.len()).filter(|i| open[*i] && scores[*i] <= best * ratio).collect();
             let mut ties = Ties::default();
             for _ in 0..2 {
-                ties.find(&scores, &open, ratio);
-                ties.two_choices();
+                ties.find(&scores, &open, best * ratio);
+                ties.best_of(2);
                 let places: Vec<usize> = ties.propensities().map(|(place, _)| place).collect();
                 prop_assert_eq!(&places, &expected);
                 prop_assert!(expected.is_empty() || expected.contains(&ties.draw(uniform)));
+                prop_assert_eq!(Ties::best(&scores, &open).map(|place| scores[place]), expected.iter().map(|i| scores[*i]).reduce(f32::min));
+                // The three that reported last, and no other: here the last places.
+                ties.best_of_newest(3, |place| Tick::from_nanos(place as u64));
+                let newest = expected.len().saturating_sub(3);
+                for (tie, (_, propensity)) in ties.propensities().enumerate() {
+                    prop_assert!(tie >= newest || propensity == 0.0);
+                }
+                let sum: f32 = ties.propensities().map(|(_, propensity)| propensity).sum();
+                prop_assert!(expected.is_empty() || (sum - 1.0).abs() < 1e-4);
             }
         }
     }

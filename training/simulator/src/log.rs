@@ -65,10 +65,28 @@ impl SimLog {
         }
     }
 
-    /// Rows in order of arrival, as columns.
-    pub(crate) fn columns(&self) -> (Vec<SimRow>, Vec<Vec<f32>>) {
+    /// The rows in order of arrival as two logs: the older ones, and the newest `share` of them.
+    pub(crate) fn split_newest(&self, share: f64) -> (Self, Self) {
+        let order = self.order();
+        let newest = (order.len() as f64 * share) as usize;
+        let part = |numbers: &[u32]| {
+            let mut log = Self::new(numbers.len());
+            numbers.iter().for_each(|i| log.push(self.rows[*i as usize], &self.features[*i as usize]));
+            log
+        };
+        let (older, newest) = order.split_at(order.len() - newest);
+        (part(older), part(newest))
+    }
+
+    fn order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
         order.sort_by_key(|i| self.rows[*i as usize].arrived);
+        order
+    }
+
+    /// Rows in order of arrival, as columns.
+    pub(crate) fn columns(&self) -> (Vec<SimRow>, Vec<Vec<f32>>) {
+        let order = self.order();
         let rows = order.iter().map(|i| self.rows[*i as usize]).collect();
         let column = |feature: usize| order.iter().map(|i| self.features[*i as usize][feature]).collect();
         (rows, (0..FEATURE_COUNT).map(column).collect())

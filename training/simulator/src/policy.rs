@@ -21,13 +21,19 @@ pub enum Part {
     NearTies,
     /// Exploration.
     Exploration,
-    /// The tenant's homes and learned favourites among the candidates.
+    /// The tenant's homes among the candidates, and the step of warmth.
     Homes,
+    /// Wider ties where others act on the same old reports.
+    HerdTies,
+    /// Load reports, pushed or on answers.
+    Reports,
+    /// Probes.
+    Probes,
 }
 
 impl Part {
     /// All, in the order of the rule.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Homes,
         Self::RifGuard,
         Self::Correction,
@@ -35,7 +41,10 @@ impl Part {
         Self::ErrorPenalty,
         Self::CausedSlowdown,
         Self::NearTies,
+        Self::HerdTies,
         Self::Exploration,
+        Self::Reports,
+        Self::Probes,
     ];
 
     fn name(self) -> &'static str {
@@ -48,6 +57,9 @@ impl Part {
             Self::NearTies => "near_ties",
             Self::Exploration => "exploration",
             Self::Homes => "homes",
+            Self::HerdTies => "herd_ties",
+            Self::Reports => "reports",
+            Self::Probes => "probes",
         }
     }
 }
@@ -117,6 +129,15 @@ impl Policy {
     /// True where a model decides.
     pub fn is_learned(self) -> bool {
         matches!(self, Self::Production(PolicyKind::Predictive) | Self::PredictiveHidden | Self::Without(_))
+    }
+
+    /// The row whose own log its model is learned from: a row that lacks a signal learns without it as well, and the
+    /// others share the model of `predictive`.
+    pub(crate) fn taught_by(self) -> Self {
+        match self {
+            Self::PredictiveHidden | Self::Without(Part::Reports | Part::Probes) => self,
+            _ => Self::Production(PolicyKind::Predictive),
+        }
     }
 
     /// True for what `predictive` is measured against: neither learned nor all-knowing.

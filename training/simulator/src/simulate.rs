@@ -5,11 +5,11 @@ use crate::error::SimError;
 use crate::learn::{self, Learned};
 use crate::marks::Metric;
 use crate::policy::{DEFAULT, Part, Policy};
-use crate::report::{CellReport, PolicyReport, SeedFigures, SimulationReport, Training};
+use crate::report::{CellReport, ContestReport, PolicyReport, SeedFigures, SimulationReport, Training};
 use crate::scenario::{Cell, Scenario};
 use std::sync::Arc;
 use std::time::Instant;
-use tailcast_balance::{BalancerOptions, PolicyKind};
+use tailcast_balance::BalancerOptions;
 
 /// What is simulated of a scenario.
 #[derive(Debug, Clone)]
@@ -101,15 +101,12 @@ fn simulate_cell(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CellReport, SimError> {
     let label = cell.label();
-    let mut models = Models { scenario, cell, options, seen: None, hidden: None };
+    let mut models = Models { scenario, cell, options, learned: Vec::new() };
     let by_second = scenario.marks.iter().any(|mark| mark.metric == Metric::Recovery);
     let mut rows = Vec::new();
     for policy in policies {
-        let needs_model = policy.is_learned();
-        if needs_model && !models.has(*policy) {
+        if policy.is_learned() && models.learned(*policy).is_none() {
             progress(Progress::Learning { cell: label.clone() });
-        }
-        if needs_model {
             models.learn(*policy)?;
         }
         let mut figures = Vec::new();
@@ -153,53 +150,49 @@ fn run_seed(
         by_second,
     };
     let started = Instant::now();
-    let mut refit = 0;
+    let mut contests = Vec::new();
+    let mut champion = plan.model.clone();
     let result: RunResult = run(&plan, &mut |log| {
-        refit += 1;
-        learn::refit(scenario, &learned?.log, log, refit).ok()
+        let number = contests.len() as u64 + 1;
+        let at_secs = number as f64 * scenario.training.retrain_every_secs;
+        let (learned, serving) = (learned?, champion.as_ref()?);
+        // Where there is too little to fit there is no challenger, and the champion stays.
+        let found = learn::challenge(scenario, &learned.log, log, serving, number);
+        let (contest, model) = ContestReport::of(at_secs, found);
+        contests.push(contest);
+        champion = model.clone().or(champion.take());
+        model
     })?;
-    Ok(SeedFigures::new(&result, started.elapsed().as_secs_f64()))
+    Ok(SeedFigures::new(&result, contests, started.elapsed().as_secs_f64()))
 }
 
-/// Models of one cell, learned when a row first needs them.
+/// Models of one cell, learned when a row first needs them, by the row that teaches them.
 struct Models<'a> {
     scenario: &'a Scenario,
     cell: Cell,
     options: &'a SimulateOptions,
-    seen: Option<Learned>,
-    hidden: Option<Learned>,
+    learned: Vec<(Policy, Learned)>,
 }
 
 impl Models<'_> {
-    fn has(&self, policy: Policy) -> bool {
-        if policy == Policy::PredictiveHidden { self.hidden.is_some() } else { self.seen.is_some() }
-    }
-
     fn learn(&mut self, policy: Policy) -> Result<(), SimError> {
-        let hidden = policy == Policy::PredictiveHidden;
-        if !self.has(policy) {
-            let learned = Some(learn::learn(self.scenario, self.cell, &self.options.balancer, hidden)?);
-            if hidden { self.hidden = learned } else { self.seen = learned }
-        }
+        let teacher = policy.taught_by();
+        let learned = learn::learn(self.scenario, self.cell, &self.options.balancer, teacher)?;
+        self.learned.push((teacher, learned));
         Ok(())
     }
 
     /// The model of a row; `None` for rows without one.
     fn learned(&self, policy: Policy) -> Option<&Learned> {
-        match policy {
-            Policy::PredictiveHidden => self.hidden.as_ref(),
-            policy if policy.is_learned() => self.seen.as_ref(),
-            _ => None,
-        }
+        let teacher = policy.is_learned().then(|| policy.taught_by())?;
+        self.learned.iter().find(|(known, _)| *known == teacher).map(|(_, learned)| learned)
     }
 
     fn reports(&self) -> Vec<Training> {
-        let predictive = Policy::Production(PolicyKind::Predictive).name();
-        [(predictive, &self.seen), (Policy::PredictiveHidden.name(), &self.hidden)]
-            .into_iter()
-            .filter_map(|(policy, learned)| learned.as_ref().map(|learned| (policy, learned)))
-            .map(|(policy, learned)| Training {
-                policy,
+        self.learned
+            .iter()
+            .map(|(teacher, learned)| Training {
+                policy: teacher.name(),
                 rows: learned.log.len(),
                 secs: learned.secs,
                 trees: learned.model.parts().tree_count(),

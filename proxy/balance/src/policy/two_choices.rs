@@ -11,7 +11,7 @@ pub(super) fn choose(scene: &mut Scene<'_>, decision: &mut Decision, cost: impl 
         let score = cost(scene, slot) as f32;
         scene.push(&mut decision.candidates, slot, 0.0, score);
     }
-    propensity::two_choices(&mut decision.candidates);
+    propensity::best_of(&mut decision.candidates, 2);
     let count = decision.candidates.len();
     let first = scene.below(count);
     let second = (first + 1 + scene.below(count - 1)) % count;

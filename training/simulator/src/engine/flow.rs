@@ -86,7 +86,7 @@ impl Engine<'_> {
                 (Some(chosen), NO_DECISION)
             }
             Brain::Production { balancer } => {
-                for _ in 0..self.plan.scenario.probes {
+                for _ in 0..self.probes {
                     let server = self.rng.random_range(0..self.present) as u16;
                     self.probes_out.push_back((now + self.delay, arrival.proxy, server));
                 }
@@ -233,7 +233,7 @@ impl Engine<'_> {
                 let outcome = Outcome { kind, status, latency: Duration::from_nanos(nanos) };
                 let tick = Tick::from_nanos(now);
                 balancer.finish(decision, &outcome, tick);
-                if self.plan.cell.piggyback && end == End::Answered {
+                if self.plan.cell.piggyback && self.reported && end == End::Answered {
                     // As of the server's departure: one network delay ago.
                     let report = report_of(&self.servers[at]);
                     balancer.report(proxy.endpoints[at].key(), report, tick);

@@ -17,7 +17,7 @@ use crate::error::SimError;
 use crate::log::SimLog;
 use crate::measures::Measures;
 use crate::peers::ProbeAnswer;
-use crate::policy::Policy;
+use crate::policy::{Part, Policy};
 use crate::scenario::{Cell, Scenario};
 use crate::server::{Discipline, Server};
 use crate::workload::{MILLISECOND, SECOND, Workload, tenant_count};
@@ -110,6 +110,11 @@ struct Engine<'a> {
     refits: u32,
     until: u64,
     hidden: bool,
+    /// Probes that a production proxy sends for each request.
+    probes: usize,
+    /// Whether load reports come to it.
+    reported: bool,
+    unloaded_ms: f32,
 }
 
 /// Runs one policy on one seed.
@@ -208,7 +213,8 @@ impl<'a> Engine<'a> {
         {
             timeline.push(period, Timed::Poll);
         }
-        if plan.cell.report_period_ms > 0.0 {
+        let reported = plan.policy != Policy::Without(Part::Reports);
+        if plan.cell.report_period_ms > 0.0 && reported {
             timeline.push((plan.cell.report_period_ms * MILLISECOND) as u64, Timed::Report);
         }
         if scenario.training.retrain_every_secs > 0.0 && plan.log_rows > 0 && plan.mix.is_empty() {
@@ -257,6 +263,9 @@ impl<'a> Engine<'a> {
             refits: 0,
             until: nanos(until_secs),
             hidden,
+            probes: if plan.policy == Policy::Without(Part::Probes) { 0 } else { scenario.probes },
+            reported,
+            unloaded_ms: scenario.unloaded_ms(),
             plan,
         }
     }

@@ -45,6 +45,7 @@ pub(crate) fn options_of(policy: Policy, base: &BalancerOptions) -> BalancerOpti
         Policy::Without(Part::CausedSlowdown) => predictive.caused_slowdown_weight = 0.0,
         Policy::Without(Part::RifGuard) => predictive.rif_quantile = 1.0,
         Policy::Without(Part::NearTies) => predictive.near_tie_ratio = 0.0,
+        Policy::Without(Part::HerdTies) => predictive.herd_tie_ratio = 0.0,
         Policy::Without(Part::Homes) => {
             predictive.candidates.homes = 0;
             predictive.candidates.warm_ratio = f32::INFINITY;

@@ -9,6 +9,13 @@ use std::sync::Arc;
 use tailcast_features::Tick;
 use tailcast_features::store::LoadReport;
 
+/// What a replica that answers probes reports as its `application_utilization` (ORCA leaves its meaning to the
+/// application): its own estimate of latency at its load, over that of an idle one. So a probe of ours carries the two
+/// numbers that one of Prequal's does, and no more. NaN before the first request.
+fn application_utilisation(latency_ms: f32, unloaded_ms: f32) -> f32 {
+    if latency_ms > 0.0 { latency_ms / unloaded_ms } else { f32::NAN }
+}
+
 impl Engine<'_> {
     pub(super) fn reach_with_probe(&mut self) {
         let Some((_, proxy, server)) = self.probes_out.pop_front() else { return };
@@ -29,7 +36,8 @@ impl Engine<'_> {
         match &mut proxy.brain {
             Brain::Peer(peer) => peer.answered(answer, &mut self.rng),
             Brain::Production { balancer } => {
-                let report = LoadReport { in_flight: answer.rif as f32, utilisation: f32::NAN };
+                let utilisation = application_utilisation(answer.latency_ms, self.unloaded_ms);
+                let report = LoadReport { in_flight: answer.rif as f32, utilisation };
                 balancer.report(proxy.endpoints[usize::from(answer.server)].key(), report, Tick::from_nanos(self.now));
             }
             Brain::Oracle { .. } => {}
@@ -62,8 +70,11 @@ impl Engine<'_> {
             Timed::Warm { server, factor } => self.alter(server..server + 1, |server| server.warmth = factor),
             Timed::Antagonist { server, on } => {
                 let Some(other) = self.plan.scenario.antagonists else { return };
-                let share = if on { other.guarantee } else { other.spill };
-                self.alter(server..server + 1, |server| server.cores = server.full_cores * share);
+                let (cores, speed) = if on { (other.guarantee, other.speed) } else { (other.spill, 1.0) };
+                self.alter(server..server + 1, |server| {
+                    server.cores = server.full_cores * cores;
+                    server.contention = speed;
+                });
             }
             Timed::SwapClasses { route } => self.factors[route].reverse(),
             Timed::Join { servers } => {
@@ -116,8 +127,8 @@ impl Engine<'_> {
             polled.push(Polled {
                 rif: server.rif(),
                 goodput: (completed - last.1) as f64 / secs.max(1e-9),
-                // Over what the machine leaves it: a contended server is full at its guarantee.
-                utilisation: (busy - last.0) / ((now - last.2).max(1) as f64 * server.cores),
+                // Of its allocation, which is what a server knows of itself; what the machine has left it does not see.
+                utilisation: (busy - last.0) / ((now - last.2).max(1) as f64 * server.full_cores),
             });
             *last = (busy, completed, now);
         }
@@ -140,8 +151,12 @@ impl Engine<'_> {
         for (server, last) in self.servers.iter_mut().zip(&mut self.last_report).take(self.present) {
             server.advance(now);
             let busy = server.busy_core_nanos();
-            let utilisation = (busy - last.0) / ((now - last.1).max(1) as f64 * server.full_cores);
-            reports.push(LoadReport { in_flight: server.rif() as f32, utilisation: utilisation as f32 });
+            let utilisation = if self.plan.scenario.probes > 0 {
+                application_utilisation(server.latencies.estimate(server.rif(), now), self.unloaded_ms)
+            } else {
+                ((busy - last.0) / ((now - last.1).max(1) as f64 * server.full_cores)) as f32
+            };
+            reports.push(LoadReport { in_flight: server.rif() as f32, utilisation });
             *last = (busy, now);
         }
         self.reports.push_back((now + self.delay + self.signal_delay, reports));

@@ -1,14 +1,15 @@
 //! From what the simulated proxies logged to a model that they load.
 //!
-//! The pieces are those of `tailcast-training`: the same trees, the same error head. Left out are what a simulation has
-//! no use for: the baselines and the gate (the simulation itself is the judge), and conformal shifts (a shift that is
-//! the same for all candidates changes no choice).
+//! The pieces are those of `tailcast-training`: the same trees, the same conformal shifts, the same error head, and while
+//! running the same gate. Left out are the baselines: the simulation itself is the judge of a first model.
 
+mod challenge;
 mod fit;
 mod rounds;
 
+pub(crate) use challenge::{Challenge, challenge};
 use fit::fit;
-pub(crate) use rounds::{Learned, learn, refit};
+pub(crate) use rounds::{Learned, learn};
 
 #[cfg(test)]
 mod tests;

@@ -26,19 +26,8 @@ const MIX: [(PolicyKind, f64); 3] =
 /// Nanoseconds between the clocks of two rounds: longer than any run, so that the order of time is that of the rounds.
 const ROUND: u64 = 1_000_000_000_000;
 
-/// Refits on the first log and what `predictive` itself logged since.
-///
-/// Not on its own log alone: a policy that always takes the right endpoint never shows what the wrong one costs, and a
-/// model of such a log forgets why it chose.
-pub(crate) fn refit(scenario: &Scenario, first: &SimLog, own: &SimLog, seed: u64) -> Result<Arc<Model>, SimError> {
-    let mut log = SimLog::new(first.len() + own.len());
-    log.append(first);
-    log.append(&later(own, 1_000));
-    fit(scenario, &log, seed)
-}
-
 /// The log with the clock of a round.
-fn later(log: &SimLog, round: u64) -> SimLog {
+pub(super) fn later(log: &SimLog, round: u64) -> SimLog {
     let mut log = log.clone();
     log.rows.iter_mut().for_each(|row| row.arrived += round * ROUND);
     log
@@ -48,14 +37,14 @@ fn later(log: &SimLog, round: u64) -> SimLog {
 #[derive(Debug, Clone)]
 pub(crate) struct Learned {
     pub(crate) model: Arc<Model>,
-    /// What it was learned from; later refits learn from it too.
+    /// What it was learned from; later challengers learn from it too.
     pub(crate) log: SimLog,
     pub(crate) secs: f64,
     /// The features that the trees gained from most.
     pub(crate) top: Vec<(String, f32)>,
 }
 
-/// Learns a model for one cell. `hidden` trains on rows without the request's own features.
+/// Learns a model for one cell from the log of `teacher`: it sees of requests and endpoints what that row sees.
 ///
 /// # Errors
 /// A run or a fit fails.
@@ -63,10 +52,9 @@ pub(crate) fn learn(
     scenario: &Scenario,
     cell: Cell,
     base: &BalancerOptions,
-    hidden: bool,
+    teacher: Policy,
 ) -> Result<Learned, SimError> {
     let started = Instant::now();
-    let policy = if hidden { Policy::PredictiveHidden } else { Policy::Production(PolicyKind::Predictive) };
     let calm = training_scenario(scenario);
     let mut log = SimLog::new(scenario.training.max_rows * 2);
     let mut model: Option<Arc<Model>> = None;
@@ -74,7 +62,7 @@ pub(crate) fn learn(
         let plan = RunPlan {
             scenario: &calm,
             cell,
-            policy,
+            policy: teacher,
             base: base.clone(),
             seed: TRAINING_SEEDS + round as u64,
             model: model.clone(),

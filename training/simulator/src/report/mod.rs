@@ -1,10 +1,12 @@
 //! The report: one row a policy and cell, with intervals over seeds, the ratios that the marks ask for, and text.
 
+mod contest;
 mod credibility;
 mod recovery;
 mod text;
 mod verdict;
 
+pub use contest::ContestReport;
 pub use credibility::{Credibility, CredibilityRow};
 pub use verdict::Verdict;
 
@@ -27,10 +29,11 @@ pub(crate) struct SeedFigures {
     pub(crate) classes: Vec<u64>,
     pub(crate) wall_secs: f64,
     pub(crate) refits: u32,
+    pub(crate) contests: Vec<ContestReport>,
 }
 
 impl SeedFigures {
-    pub(crate) fn new(result: &RunResult, wall_secs: f64) -> Self {
+    pub(crate) fn new(result: &RunResult, contests: Vec<ContestReport>, wall_secs: f64) -> Self {
         let measures = &result.measures;
         let newcomers = (measures.newcomers_first.count() > 0)
             .then(|| (measures.newcomers_first.quantile_ms(0.99), measures.newcomers_later.quantile_ms(0.99)));
@@ -56,6 +59,7 @@ impl SeedFigures {
             classes: measures.classes.clone(),
             wall_secs,
             refits: result.refits,
+            contests,
         }
     }
 }
@@ -115,8 +119,10 @@ pub struct PolicyReport {
     pub windows: Vec<WindowReport>,
     /// 99th percentile of the newcomers' first 200 requests and of their later ones, milliseconds.
     pub newcomers_ms: Option<(Estimate, Estimate)>,
-    /// Refits while running, a seed.
+    /// Models swapped in while running, a seed.
     pub refits: f64,
+    /// What the gate said of each challenger, for each seed.
+    pub contests: Vec<Vec<ContestReport>>,
     /// Simulated requests a wall-clock second.
     pub speed_rps: f64,
     /// p99 of every second of each seed, for the recovery mark.
@@ -173,6 +179,7 @@ impl PolicyReport {
             windows,
             newcomers_ms,
             refits: figures.iter().map(|seed| f64::from(seed.refits)).sum::<f64>() / n,
+            contests: figures.iter().map(|seed| seed.contests.clone()).collect(),
             speed_rps: requests as f64 / wall.max(1e-9),
             seconds_p99: figures.into_iter().map(|seed| seed.seconds_p99).collect(),
             recovery_secs: None,

@@ -1,6 +1,6 @@
 //! The report as Markdown, for a terminal and for a file.
 
-use super::{CellReport, SimulationReport};
+use super::{CellReport, ContestReport, PolicyReport, SimulationReport};
 use crate::intervals::Estimate;
 use std::fmt::Write;
 
@@ -107,6 +107,9 @@ fn write_cell(out: &mut String, cell: &CellReport) {
             top.join(", ")
         );
     }
+    for row in &cell.rows {
+        write_contests(out, row);
+    }
     if !cell.marks.is_empty() {
         let _ = writeln!(out, "| mark | row | found | at most | |\n| --- | --- | --- | --- | --- |");
         for mark in &cell.marks {
@@ -116,6 +119,32 @@ fn write_cell(out: &mut String, cell: &CellReport) {
         }
         let _ = writeln!(out);
     }
+}
+
+/// The gate's verdicts: a line for each time of a refit, over all seeds.
+fn write_contests(out: &mut String, row: &PolicyReport) {
+    let most = row.contests.iter().map(Vec::len).max().unwrap_or(0);
+    if most == 0 {
+        return;
+    }
+    let _ = writeln!(out, "Challengers of `{}`:\n", row.policy);
+    let _ = writeln!(out, "| at s | swapped in | loss over the champion's | rows | why not |\n|{}", " --- |".repeat(5));
+    for number in 0..most {
+        let contests: Vec<&ContestReport> = row.contests.iter().filter_map(|seed| seed.get(number)).collect();
+        let ratios: Vec<f64> = contests.iter().filter_map(|contest| contest.loss_ratio).collect();
+        let ratio = if ratios.is_empty() { String::new() } else { format!("{:.3}", Estimate::of(&ratios).mean) };
+        let reasons: Vec<&str> = contests.iter().flat_map(|contest| &contest.reasons).map(String::as_str).collect();
+        let _ = writeln!(
+            out,
+            "| {:.0} | {} of {} | {ratio} | {:.0} | {} |",
+            contests.first().map_or(0.0, |contest| contest.at_secs),
+            contests.iter().filter(|contest| contest.passed).count(),
+            contests.len(),
+            contests.iter().map(|contest| contest.rows).sum::<usize>() as f64 / contests.len().max(1) as f64,
+            reasons.join("; ")
+        );
+    }
+    let _ = writeln!(out);
 }
 
 fn figure(estimate: Estimate) -> String {

@@ -98,6 +98,7 @@ pub(crate) struct Antagonists {
     pub(crate) mean_on_secs: f64,
     pub(crate) guarantee: f64,
     pub(crate) spill: f64,
+    pub(crate) speed: f64,
 }
 
 #[derive(Debug, Clone, Copy)]

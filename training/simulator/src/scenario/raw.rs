@@ -162,6 +162,9 @@ pub(super) struct RawAntagonists {
     pub(super) guarantee: f64,
     /// Cores without contention, over the nominal cores.
     pub(super) spill: f64,
+    /// Speed of a core under contention: caches and memory are shared too, so the same query takes more CPU.
+    #[serde(default = "one")]
+    pub(super) speed: f64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

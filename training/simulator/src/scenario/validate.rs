@@ -97,6 +97,7 @@ pub(super) fn validate(raw: RawScenario, path: &Path) -> Result<Scenario, SimErr
                 mean_on_secs: within("antagonists.mean_on_secs", other.mean_on_secs, 0.01, 1e4)?,
                 guarantee: within("antagonists.guarantee", other.guarantee, 0.01, 100.0)?,
                 spill: within("antagonists.spill", other.spill, 0.01, 100.0)?,
+                speed: within("antagonists.speed", other.speed, 0.01, 1.0)?,
             }),
             None => None,
         },

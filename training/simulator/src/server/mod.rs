@@ -74,6 +74,8 @@ pub(crate) struct Server {
     pub(crate) brown_out: f64,
     /// Factor of a warm-up, 1 once warm.
     pub(crate) warmth: f64,
+    /// Factor of a contended machine, 1 alone.
+    pub(crate) contention: f64,
     pub(crate) failing: bool,
     pub(crate) cache: Option<TenantCache>,
     pub(crate) latencies: LatencyByRif,
@@ -99,6 +101,7 @@ impl Server {
             base_speed: speed,
             brown_out: 1.0,
             warmth: 1.0,
+            contention: 1.0,
             failing: false,
             cache: cache.map(TenantCache::new),
             latencies: LatencyByRif::new(),
@@ -120,7 +123,7 @@ impl Server {
     }
 
     pub(crate) fn speed(&self) -> f64 {
-        self.base_speed * self.brown_out * self.warmth
+        self.base_speed * self.brown_out * self.warmth * self.contention
     }
 
     fn rate(&self) -> f64 {
