@@ -82,7 +82,22 @@ impl fmt::Display for Config {
             }
             let class = self.tenant_classes.classes.class(index);
             let whom = if index == 0 { "all others".to_owned() } else { tenants.join(", ") };
-            writeln!(f, "class      {name}: {whom}; weight {}, priority {}", class.weight, class.priority)?;
+            write!(f, "class      {name}: {whom}; weight {}, priority {}", class.weight, class.priority)?;
+            if let Some(rate) = class.rate {
+                write!(f, ", {} requests/s after a burst of {}", rate.per_second, rate.burst)?;
+            }
+            if let Some(most) = class.max_in_flight {
+                write!(f, ", {most} at a time")?;
+            }
+            if let Some(deadline) = class.deadline {
+                write!(f, ", done within {deadline:?}")?;
+            }
+            if let Some(Some(pools)) = self.tenant_classes.pools.get(index) {
+                let pools: Vec<&str> =
+                    pools.iter().filter_map(|pool| self.pools.get(*pool)).map(|pool| pool.name.as_str()).collect();
+                write!(f, ", only pool {}", pools.join(", "))?;
+            }
+            writeln!(f)?;
         }
         for route in &self.routes {
             let pool = self.pools.get(route.pool).map_or("", |pool| pool.name.as_str());

@@ -247,7 +247,8 @@ fn tenant_classes_name_their_tenants_and_the_rest_has_the_star() {
     assert!(classes.may_use(gold, 0) && !classes.may_use(gold, 1) && classes.may_use(7, 1));
     let summary = config.summary();
     assert!(
-        summary.contains("class      gold: acme_corp; weight 4") && summary.contains("rest: all others"),
+        summary.contains("class      gold: acme_corp; weight 4, priority 1, only pool main\n")
+            && summary.contains("rest: all others; weight 1, priority 2, 50 requests/s after a burst of 50\n"),
         "{summary}"
     );
 }
@@ -275,4 +276,32 @@ fn wrong_admission_and_classes_are_named_with_line_and_range() {
     assert!(idle.contains("has no effect: no pool has [pool.admission]"), "{idle}");
     let unknown = refused(&format!("{MINIMAL}[pool.admission]\nlimit = 3\n"));
     assert!(unknown.contains("<text>:7:1:") && unknown.contains("initial_limit"), "{unknown}");
+}
+
+#[test]
+fn a_model_comes_from_a_file_or_a_registry_and_how_it_is_judged_is_within_ranges() {
+    let config = Config::parse(&format!("{MINIMAL}[model]\nregistry = 'models'\njudge = {{ share = 1.0 }}\n")).unwrap();
+    let model = config.model().unwrap();
+    assert_eq!(model.source.champion(), Path::new("models/champion"));
+    assert_eq!(model.source.shadow(), Some(Path::new("models/shadow").to_owned()));
+    assert!(model.judge.take_back && model.judge.share == 1.0);
+    assert!(config.summary().contains("model      champion of registry models (watched)"), "{config}");
+    let file = config.with_model("m".into());
+    let of_file = file.model().unwrap();
+    assert_eq!(
+        (of_file.source.previous(), of_file.judge.share),
+        (None, 1.0),
+        "the command line replaces the source alone"
+    );
+    let text = refused(&format!(
+        "{MINIMAL}[model]\npath = 'a'\nregistry = 'b'\njudge = {{ share = 2.0, worse_by_ratio = 0.5 }}\n"
+    ));
+    for expected in [
+        "<text>:8:12: model.registry: there is model.path too",
+        "<text>:9:19: model.judge.share: 2 is not within 0 to 1",
+        "model.judge.worse_by_ratio: 0.5 is not within 0 to 0.2",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    assert!(refused(&format!("{MINIMAL}[model]\nwatch = false\n")).contains("neither path"));
 }

@@ -8,7 +8,7 @@ mod transport;
 mod values;
 
 use super::problem::{ConfigError, Problem, Problems, place};
-use super::raw::{RawConfig, RawEndpoints, RawLog, RawModel, default};
+use super::raw::{RawConfig, RawEndpoints, RawJudge, RawLog, RawModel, default};
 use super::{
     Config, EndpointConfig, JudgeConfig, LogConfig, ModelConfig, ModelSource, Overrides, PoolConfig, Rotation,
     RouteRule,
@@ -127,30 +127,26 @@ fn config(raw: RawConfig, problems: &mut Problems<'_>) -> Config {
 }
 
 fn model(raw: RawModel, problems: &mut Problems<'_>) -> Option<ModelConfig> {
+    let known = JudgeConfig::default();
+    let RawJudge { share, take_back, worse_by_ratio } = raw.judge;
+    let judge = JudgeConfig {
+        share: share.map_or(known.share, |share| within(share, "model.judge.share", &SHARE, problems)),
+        take_back: take_back.unwrap_or(known.take_back),
+        worse_by_ratio: worse_by_ratio
+            .map_or(known.worse_by_ratio, |ratio| within(ratio, "model.judge.worse_by_ratio", &WORSE_BY, problems)),
+    };
     let source = match (raw.path, raw.registry) {
         (Some(path), None) => ModelSource::File(path.into_inner()),
         (None, Some(registry)) => ModelSource::Registry(registry.into_inner()),
         (Some(_), Some(registry)) => {
-            problems.at(
-                registry.span(),
-                "model.registry",
-                "there is model.path too: a model comes from one of the two",
-            );
+            let both = "there is model.path too: a model comes from one of the two";
+            problems.at(registry.span(), "model.registry", both);
             return None;
         }
         (None, None) => {
             problems.nowhere("model", "neither path (a model file) nor registry (a directory of models)");
             return None;
         }
-    };
-    let known = JudgeConfig::default();
-    let judge = JudgeConfig {
-        share: raw.judge.share.map_or(known.share, |share| within(share, "model.judge.share", &SHARE, problems)),
-        take_back: raw.judge.take_back.unwrap_or(known.take_back),
-        worse_by_ratio: raw
-            .judge
-            .worse_by_ratio
-            .map_or(known.worse_by_ratio, |ratio| within(ratio, "model.judge.worse_by_ratio", &WORSE_BY, problems)),
     };
     Some(ModelConfig { source, watch: raw.watch, judge })
 }
